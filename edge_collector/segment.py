@@ -1,0 +1,255 @@
+"""Segments and manifests: how records lie in the landing, how they are written and how a reader verifies them.
+
+    landing/<stream>/event_date=YYYY-MM-DD/<gateway_id>-<boot_id>-<first_seq>-<last_seq>.jsonl.zst
+    landing/<stream>/event_date=YYYY-MM-DD/<gateway_id>-<boot_id>-<first_seq>-<last_seq>.manifest.json
+
+A segment never changes once it has its name; the manifest, written after it, is the commit marker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import zstandard
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from edge_collector.contract import LANDING_SCHEMA, STREAMS
+
+SEGMENT_SUFFIX = ".jsonl.zst"
+MANIFEST_SUFFIX = ".manifest.json"
+MAX_SEGMENT_BYTES = 4 * 1024**3
+"""A segment that unpacks to more is refused: nothing that a gateway ships comes near it."""
+
+NAME_PART = re.compile(r"[A-Za-z0-9_.]+")
+_STEM = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.]+)-([0-9]+)-([0-9]+)")
+
+
+@dataclass(frozen=True, order=True)
+class SegmentName:
+    """The four parts of a segment's name."""
+
+    gateway_id: str
+    boot_id: str
+    first_seq: int
+    last_seq: int
+
+    def __str__(self) -> str:
+        return f"{self.gateway_id}-{self.boot_id}-{self.first_seq}-{self.last_seq}"
+
+    @classmethod
+    def parse(cls, stem: str) -> SegmentName:
+        """The parts of a name without suffix. Raises ValueError where it is none."""
+        match = _STEM.fullmatch(stem)
+        if match is None:
+            raise ValueError(f"{stem!r} is no segment name; <gateway_id>-<boot_id>-<first_seq>-<last_seq> is expected")
+        return cls(match[1], match[2], int(match[3]), int(match[4]))
+
+
+SeqRange = Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
+class Manifest(BaseModel):
+    """What a segment holds; the first thing a reader believes, and the last a writer writes."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_: Literal[1] = Field(LANDING_SCHEMA, alias="schema")  # type: ignore[assignment]
+    stream: str
+    event_date: Annotated[date, Field(strict=False)]
+    gateway_id: str
+    boot_id: str
+    first_seq: int
+    last_seq: int
+    seq_ranges: list[SeqRange]
+    rows: Annotated[int, Field(ge=0)]
+    sha256: str
+    created_at: Annotated[AwareDatetime, Field(strict=False)]
+    signature: str | None = None
+
+    @property
+    def name(self) -> SegmentName:
+        """The name of the segment that this manifest belongs to."""
+        return SegmentName(self.gateway_id, self.boot_id, self.first_seq, self.last_seq)
+
+
+RefusalReason = Literal["manifest", "schema", "folder", "missing", "hash", "undecodable", "row_count"]
+
+_REMEDY: dict[RefusalReason, str] = {
+    "manifest": "write the manifest anew at the gateway and ship it again",
+    "schema": f"ship it with landing schema {LANDING_SCHEMA}, or update this reader",
+    "folder": "move segment and manifest to the folder and name that the manifest states, then rerun the date",
+    "missing": "ship the segment again; the gateway keeps it until the target has confirmed it",
+    "hash": "ship the segment again; it was altered or cut short on the way",
+    "undecodable": "ship the segment again as zstd-compressed JSON Lines",
+    "row_count": "ship segment and manifest again; they do not belong together",
+}
+
+
+class Refused(ValueError):
+    """A segment that is not landed as a whole: reason, what was found, and what to do."""
+
+    def __init__(self, reason: RefusalReason, detail: str) -> None:
+        self.reason, self.detail, self.remedy = reason, detail, _REMEDY[reason]
+        super().__init__(f"{reason}: {detail}; {self.remedy}")
+
+
+def folder(landing: Path, stream: str, event_date: date) -> Path:
+    """Where the segments of one stream and event date lie."""
+    return landing / stream / f"event_date={event_date.isoformat()}"
+
+
+def manifests(landing: Path, stream: str, event_date: date) -> list[Path]:
+    """The manifests of one stream and event date in byte order of their names; none where nothing landed."""
+    try:
+        with os.scandir(folder(landing, stream, event_date)) as entries:
+            found = [Path(entry.path) for entry in entries if entry.name.endswith(MANIFEST_SUFFIX)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=lambda path: os.fsencode(path.name))
+
+
+def segment_of(manifest: Path) -> Path:
+    """The segment that lies beside a manifest."""
+    return manifest.with_name(manifest.name.removesuffix(MANIFEST_SUFFIX) + SEGMENT_SUFFIX)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A manifest that fits its folder and name. Raises Refused."""
+    try:
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
+    except OSError as error:
+        raise Refused("manifest", f"cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        reason: RefusalReason = "schema" if where == "schema" else "manifest"
+        raise Refused(reason, f"{where}: {first['msg']}, given {str(first['input'])[:60]!r}") from None
+    stated = (manifest.stream, f"event_date={manifest.event_date}", f"{manifest.name}{MANIFEST_SUFFIX}")
+    found = (path.parent.parent.name, path.parent.name, path.name)
+    if stated != found:
+        raise Refused("folder", f"states {'/'.join(stated)} but lies at {'/'.join(found)}")
+    return manifest
+
+
+def read_segment(path: Path, manifest: Manifest) -> bytes:
+    """The unpacked bytes of the segment at `path`, verified against its manifest. Raises Refused."""
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise Refused("missing", f"the segment cannot be read ({error.strerror})") from None
+    digest = hashlib.sha256(packed).hexdigest()
+    if digest != manifest.sha256:
+        raise Refused("hash", f"sha256 is {digest[:12]}..., the manifest states {manifest.sha256[:12]}...")
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
+            content = reader.read(MAX_SEGMENT_BYTES)
+            if reader.read(1):
+                raise Refused("undecodable", f"unpacks to more than {MAX_SEGMENT_BYTES} bytes")
+    except zstandard.ZstdError as error:
+        raise Refused("undecodable", str(error)) from None
+    rows = count_rows(content)
+    if rows != manifest.rows:
+        raise Refused("row_count", f"{rows} non-empty lines, the manifest states {manifest.rows}")
+    return content
+
+
+def count_rows(content: bytes) -> int:
+    """Non-empty lines, the unit of "landed rows"."""
+    return sum(1 for line in content.split(b"\n") if line)
+
+
+def ranges(seqs: Iterable[int]) -> list[list[int]]:
+    """Numbers as [from, to] ranges, ascending: `ranges([3, 1, 2, 7]) == [[1, 3], [7, 7]]`."""
+    ordered = sorted(set(seqs))
+    if not ordered:
+        return []
+    starts = [ordered[0]] + [b for a, b in pairwise(ordered) if b != a + 1]
+    ends = [a for a, b in pairwise(ordered) if b != a + 1] + [ordered[-1]]
+    return [[a, b] for a, b in zip(starts, ends, strict=True)]
+
+
+def write_segment(
+    landing: Path,
+    *,
+    stream: str,
+    event_date: date,
+    gateway_id: str,
+    boot_id: str,
+    lines: Sequence[bytes],
+    seqs: Iterable[int],
+    created_at: datetime,
+) -> Path:
+    """Land `lines` (without line ends, none empty) that carry the numbers `seqs`; returns the manifest's path.
+
+    Atomic: segment flushed and renamed, then the manifest flushed and renamed. Writing the same lines with the same
+    `created_at` again leaves the same bytes. Raises ValueError for names or streams that the contract does not know.
+    """
+    if stream not in STREAMS:
+        raise ValueError(f"stream {stream!r} is given; one of {', '.join(STREAMS)} is expected")
+    for part in (gateway_id, boot_id):
+        if not NAME_PART.fullmatch(part):
+            raise ValueError(f"{part!r} is part of a file name; letters, digits, '_' and '.' are expected")
+    spans = ranges(seqs)
+    if not spans:
+        raise ValueError("a segment holds at least one sequence number")
+    packed = zstandard.ZstdCompressor(level=3).compress(b"".join(line + b"\n" for line in lines))
+    manifest = Manifest(
+        stream=stream,
+        event_date=event_date,
+        gateway_id=gateway_id,
+        boot_id=boot_id,
+        first_seq=spans[0][0],
+        last_seq=spans[-1][1],
+        seq_ranges=spans,
+        rows=len(lines),
+        sha256=hashlib.sha256(packed).hexdigest(),
+        created_at=created_at.astimezone(UTC),
+    )
+    target = folder(landing, stream, event_date)
+    target.mkdir(parents=True, exist_ok=True)
+    write_atomically(target / f"{manifest.name}{SEGMENT_SUFFIX}", packed)
+    path = target / f"{manifest.name}{MANIFEST_SUFFIX}"
+    write_atomically(path, manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode() + b"\n")
+    return path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """`content` at `path`, whole or not at all: written beside, flushed, renamed, the folder flushed."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Make renames in a folder survive a power cut. Windows has no such thing and needs none."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def numbered_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The non-empty lines of an unpacked segment with their line numbers, from 1."""
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if line:
+            yield number, line

@@ -1,0 +1,185 @@
+"""`site.toml`: which venues, devices and activities there are. Read here, and only here.
+
+What does not belong here: how a gateway is set up, and anything that is computed from the site.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from datetime import date, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from edge_collector.contract import STREAMS
+
+_NAME = re.compile(r"[A-Za-z0-9_.]+")
+
+
+class SiteError(ValueError):
+    """Everything that is wrong with a site file, one line each: path, what was given, what is expected."""
+
+    def __init__(self, path: Path, mistakes: Sequence[str]) -> None:
+        self.path, self.mistakes = path, tuple(mistakes)
+        super().__init__(f"{path}: " + "; ".join(mistakes))
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("an IANA time zone such as Europe/Berlin is expected") from None
+    return name
+
+
+def _currency(code: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", code):
+        raise ValueError("an ISO 4217 code of three capital letters such as EUR is expected")
+    return code
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("letters, digits, '_' and '.' are expected, because it is part of file names")
+    return value
+
+
+def _time_of_day(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        return time.fromisoformat(value)
+    if isinstance(value, time):
+        return value
+    raise ValueError('a time of day such as "04:00" is expected')
+
+
+Id = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, AfterValidator(_name)]
+Position = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Venue(_Entry):
+    """A place. Its event day begins at `day_starts_at` of its local time."""
+
+    id: Id
+    name: Id
+    time_zone: Annotated[str, AfterValidator(_time_zone)]
+    currency: Annotated[str, AfterValidator(_currency)]
+    day_starts_at: Annotated[time, BeforeValidator(_time_of_day)] = time(4)
+    opened_on: date
+
+
+class Device(_Entry):
+    """What observes: a pair A, a sensor B, a terminal, a till, or a gateway's own voice."""
+
+    id: Id
+    venue_id: str
+    gateway_id: Name
+    stream: Literal[
+        "boundary_counts", "entrance_counts", "face_visits", "orders", "assignments", "identity_links", "gateway_events"
+    ]
+    counting: Literal["directional", "passages"] = "directional"
+    in_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    position: Position | None = None
+
+
+class Activity(_Entry):
+    """Something that goes on at a venue for some days: an event, a campaign, a season."""
+
+    id: Id
+    name: Id
+    venue_id: str
+    first_date: date
+    last_date: date
+    centre: Position | None = None
+    radius_m: Annotated[float, Field(gt=0)] | None = None
+
+
+class Site(_Entry):
+    """The whole file. `identity` says whether terminals and orders know people by the same number."""
+
+    identity: Literal["shared", "linked"] = "shared"
+    venues: Annotated[list[Venue], Field(min_length=1)]
+    devices: list[Device] = []
+    activities: list[Activity] = []
+
+    def venue(self, venue_id: str) -> Venue:
+        """The venue of this id. Raises KeyError where there is none."""
+        for venue in self.venues:
+            if venue.id == venue_id:
+                return venue
+        raise KeyError(venue_id)
+
+    @property
+    def opened_on(self) -> date:
+        """The earliest day on which any venue was open: where partitions begin."""
+        return min(venue.opened_on for venue in self.venues)
+
+
+def load_site(path: Path) -> Site:
+    """Read and check a site file.
+
+    Raises SiteError with all mistakes at once, FileNotFoundError where there is no such file.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SiteError(path, [f"not valid TOML: {error}"]) from None
+    try:
+        site = Site.model_validate(raw)
+    except ValidationError as error:
+        raise SiteError(path, [_mistake(e) for e in error.errors()]) from None
+    if mistakes := list(_inconsistencies(site)):
+        raise SiteError(path, mistakes)
+    return site
+
+
+def _mistake(error: Any) -> str:
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"]).lstrip(".")
+    if error["type"] == "missing":
+        return f"{where}: missing; it is required"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: is not known here; remove it or correct its name"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {error['input']!r} is given; {message[0].lower() + message[1:]}"
+
+
+def _inconsistencies(site: Site) -> Iterable[str]:
+    venues = {venue.id for venue in site.venues}
+    for part, entries in (("venues", site.venues), ("activities", site.activities)):
+        yield from _repeated(part, [entry.id for entry in entries])
+    yield from _repeated("devices", [f"{d.venue_id}/{d.id}" for d in site.devices])
+    for i, device in enumerate(site.devices):
+        if device.venue_id not in venues:
+            yield f"devices[{i}].venue_id: {device.venue_id!r} is given; one of {sorted(venues)} is expected"
+        if device.counting == "passages" and device.stream != "entrance_counts":
+            yield f"devices[{i}].counting: 'passages' is given; only entrance_counts devices may count passages"
+        if device.in_share is not None and device.counting != "passages":
+            yield f"devices[{i}].in_share: {device.in_share} is given; it belongs to counting = \"passages\" only"
+    for i, activity in enumerate(site.activities):
+        if activity.venue_id not in venues:
+            yield f"activities[{i}].venue_id: {activity.venue_id!r} is given; one of {sorted(venues)} is expected"
+        if activity.last_date < activity.first_date:
+            yield f"activities[{i}].last_date: {activity.last_date} is given; {activity.first_date} or later is expected"
+        if activity.id == "none":
+            yield f"activities[{i}].id: 'none' is given; it stands for days without an activity"
+        for j, other in enumerate(site.activities[:i]):
+            overlap = activity.first_date <= other.last_date and other.first_date <= activity.last_date
+            if other.venue_id == activity.venue_id and overlap:
+                yield f"activities[{i}]: overlaps activities[{j}] ({other.id}); one activity at a time is expected"
+
+
+def _repeated(part: str, ids: Sequence[str]) -> Iterable[str]:
+    for i, identifier in enumerate(ids):
+        if identifier in ids[:i]:
+            yield f"{part}[{i}].id: {identifier!r} is given twice; ids are expected to be unique"
+
+
+assert set(STREAMS) == set(Device.model_fields["stream"].annotation.__args__)  # type: ignore[union-attr]
