@@ -1,0 +1,253 @@
+"""The engine: computes one table for one event date with DuckDB over the lake, checks it and puts it in its place.
+
+Knows tables, dates and DuckDB; knows nothing of Dagster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, timedelta
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from venue_assets.home import Home
+from venue_assets.lake.landed import Landing, raw_batches
+from venue_assets.lake.landing_index import LandingIndex
+from venue_assets.lake.reference import References
+from venue_assets.lake.store import Draft, Failure, Lake
+from venue_assets.tables.catalogue import REFERENCES, Catalogue, Check, Table, Window
+
+CONTRACT: Final = Check(
+    description="Columns have the types of the contract, what must be there is not null, and the key is unique.",
+    sql="",
+    blocking=True,
+)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check, with the figures that it rests on."""
+
+    name: str
+    passed: bool
+    blocking: bool
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One table computed for one date."""
+
+    table: Table
+    day: date
+    rows: int
+    seconds: float
+    content: str
+    checks: Sequence[CheckResult]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+class BlockingCheckFailed(RuntimeError):
+    """A table that may not be used: the partition was left as it was."""
+
+    def __init__(self, table: Table, day: date, failed: Sequence[CheckResult], checks: Sequence[CheckResult]) -> None:
+        self.checks = checks
+        what = "; ".join(f"{c.name}: {_figures(c.figures)}" for c in failed)
+        super().__init__(f"{table.name} of {day}: blocking check failed ({what}); the earlier partition was left as it was")
+
+
+class InputMissing(RuntimeError):
+    """A table that this one reads has no partition for the date."""
+
+
+class Engine:
+    """Computes tables of the catalogue over one home. One engine serves one run: it remembers what it has read."""
+
+    def __init__(self, home: Home, catalogue: Catalogue, con: duckdb.DuckDBPyConnection, index: LandingIndex) -> None:
+        self.lake = Lake(home.lake)
+        self.catalogue = catalogue
+        self.index = index
+        self.references = References(home.site, index)
+        self._home = home
+        self._con = con
+        self._landings: dict[date, Landing] = {}
+        con.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true; SET enable_progress_bar = false")
+
+    def compute(self, table: Table, day: date, *, run_id: str = "") -> Computed:
+        """Compute one partition, check it and put it in its place.
+
+        Raises what went wrong after noting it in the lake; the earlier partition, if any, then stays as it was.
+        """
+        started = time.perf_counter()
+        try:
+            with self._inputs(table, day):
+                inputs = self.inputs(table, day)
+                with self.lake.draft(
+                    table.name, day, table.schema, self._batches(table, day), code=table.code, inputs=inputs
+                ) as draft:
+                    checks = self._checks(table, day, draft)
+                    if failed := [c for c in checks if c.blocking and not c.passed]:
+                        raise BlockingCheckFailed(table, day, failed, checks)
+                    self.lake.put(table.name, day, draft)
+        except Exception as error:
+            self.lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
+            raise
+        return Computed(
+            table, day, draft.provenance.rows, time.perf_counter() - started, draft.provenance.content, checks
+        )
+
+    def inputs(self, table: Table, day: date) -> dict[str, str]:
+        """What the table would be made of now: the content of each input partition, reference and landed stream."""
+        found: dict[str, str] = {}
+        for name, window in self.catalogue.computed_from(table).items():
+            if name in REFERENCES:
+                found[name] = self.references.content(name, day)
+                continue
+            for of in self._dates(name, day, window):
+                if provenance := self.lake.provenance(name, of):
+                    found[f"{name}/{of}"] = provenance.content
+        if table.sql is None:
+            streams = [table.stream] if table.stream else sorted({stream for stream, _ in self.index.entries})
+            found |= {f"landing/{s}": self.index.fingerprint(s, day) for s in streams if (s, day) in self.index.entries}
+        return found
+
+    def _dates(self, name: str, day: date, window: Window) -> list[date]:
+        if window.days == "all":
+            return [of for of in self.lake.dates(name) if of <= day]
+        return [day - timedelta(days=back) for back in reversed(range(window.days))]
+
+    @contextmanager
+    def _inputs(self, table: Table, day: date) -> Iterator[None]:
+        """Every name that the table and its checks read, as a view."""
+        views = []
+        for name, window in table.inputs.items():
+            views.append(name)
+            if name in REFERENCES:
+                self._con.register(name, self.references.relation(name, day))
+            else:
+                self._view(name, day, window)
+        self._con.execute(f"SET VARIABLE event_date = DATE '{day}'")
+        try:
+            yield
+        finally:
+            for name in views:
+                if name in REFERENCES:
+                    self._con.unregister(name)
+                else:
+                    self._con.execute(f"DROP VIEW IF EXISTS {name}")
+
+    def _view(self, name: str, day: date, window: Window) -> None:
+        of = self.catalogue[name]
+        files = [path for d in self._dates(name, day, window) if (path := self.lake.path(name, d)).exists()]
+        if window.days == 1 and not files:
+            raise InputMissing(
+                f"{name} of {day} does not exist; compute it first: venue materialize {day} --select '{name}+'"
+            )
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {select_partitions(of, [str(f) for f in files])}")
+
+    def _batches(self, table: Table, day: date) -> Iterator[pa.RecordBatch]:
+        if table.stream and table.sql is None:
+            yield from raw_batches(self._con, self._landing(day), table)
+        elif table.sql is None:
+            yield _landed_segments(self._landing(day), table.schema)
+        else:
+            reader = self._con.sql(table.sql).to_arrow_reader(100_000)
+            check_schema(table, reader.schema)
+            for batch in reader:
+                yield pa.RecordBatch.from_arrays([batch.column(n) for n in table.schema.names], schema=table.schema)
+
+    def _landing(self, day: date) -> Landing:
+        if day not in self._landings:
+            self._landings = {day: Landing(self._home.landing, day)}
+        return self._landings[day]
+
+    def _checks(self, table: Table, day: date, draft: Draft) -> list[CheckResult]:
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS {select_partitions(table, [str(draft.path)])}")
+        try:
+            results = [self._contract(table, draft)]
+            for name, check in table.checks.items():
+                sql = check.sql.replace("$stream", f"'{table.stream}'")
+                row = self._con.sql(sql).to_arrow_table().to_pylist()[0]
+                results.append(CheckResult(name, bool(row.pop("passed")), check.blocking, row))
+            return results
+        finally:
+            self._con.execute(f"DROP VIEW IF EXISTS {table.name}")
+
+    def _count(self, sql: str) -> int:
+        return int(self._con.execute(sql).fetchall()[0][0])
+
+    def _contract(self, table: Table, draft: Draft) -> CheckResult:
+        """Types were held against the schema on writing; nulls are counted in the footer, keys in one pass."""
+        figures: dict[str, Any] = {"rows": draft.provenance.rows}
+        nulls = _nulls(draft)
+        for name in (n for n, c in table.columns.items() if not c.nullable and nulls.get(n)):
+            figures[f"null {name}"] = nulls[name]
+        # Different hashes prove different keys; only where two hashes agree are the keys themselves compared.
+        key = ", ".join(table.key)
+        repeated = self._count(f"SELECT count(*) - count(DISTINCT hash({key})) FROM {table.name}")
+        if repeated and (repeated := self._count(f"SELECT count(*) - count(DISTINCT ({key})) FROM {table.name}")):
+            figures[f"repeated key ({key})"] = repeated
+        return CheckResult("contract", len(figures) == 1, True, figures)
+
+
+class SchemaMismatch(TypeError):
+    """SQL that gives other columns than its contract."""
+
+
+def check_schema(table: Table, given: pa.Schema) -> None:
+    """Raises SchemaMismatch where a query's columns are not those of the contract."""
+    for field_ in table.schema:
+        if field_.name not in given.names:
+            raise SchemaMismatch(f"{table.name}: column {field_.name} is missing in the SQL; it gives {given.names}")
+        kind = given.field(field_.name).type
+        if kind != field_.type:
+            raise SchemaMismatch(
+                f"{table.name}.{field_.name}: the SQL gives {kind}, the contract says {field_.type}; cast it in the SQL"
+            )
+    # The event date comes along with `SELECT *`; the partition's folder carries it.
+    if extra := set(given.names) - set(table.schema.names) - {"event_date"}:
+        raise SchemaMismatch(f"{table.name}: columns {sorted(extra)} are not in the contract")
+
+
+def select_partitions(table: Table, files: Sequence[str]) -> str:
+    """SQL over partition files with the event date as a column; typed and empty where there are none."""
+    if not files:
+        columns = ", ".join(f"NULL::{c.type} AS {n}" for n, c in table.columns.items())
+        return f"SELECT {columns}, NULL::DATE AS event_date WHERE false"
+    names = ", ".join("'" + f.replace("'", "''") + "'" for f in files)
+    return f"SELECT * FROM read_parquet([{names}], hive_partitioning = true, hive_types = {{'event_date': DATE}})"
+
+
+def _landed_segments(landing: Landing, schema: pa.Schema) -> pa.RecordBatch:
+    rows = [
+        {
+            "stream": s.stream,
+            "segment": s.name,
+            "rows": s.rows,
+            "reason": s.refused.reason if s.refused else None,
+            "detail": s.refused.detail if s.refused else None,
+            "remedy": s.refused.remedy if s.refused else None,
+            "created_at": s.manifest.created_at.astimezone(UTC).replace(tzinfo=None) if s.manifest else None,
+        }
+        for s in sorted(landing.segments(), key=lambda s: (s.stream, s.name.encode()))
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema)
+
+
+def _nulls(draft: Draft) -> dict[str, int]:
+    metadata = pq.read_metadata(draft.path)
+    counts: dict[str, int] = {}
+    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
+        for column in (group.column(i) for i in range(group.num_columns)):
+            counts[column.path_in_schema] = counts.get(column.path_in_schema, 0) + column.statistics.null_count
+    return counts
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in figures.items())

@@ -1,0 +1,125 @@
+"""Reference relations: the site and the landing as they are seen from one event date, for SQL to read by name.
+
+Each holds what can change a figure of that date and nothing else (no names, no positions), so that an edit of the site
+makes only those partitions stale whose figures it can touch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from edge_collector.contract import STREAMS
+from edge_collector.event_time import event_date_spans
+from edge_collector.segment import MANIFEST_SUFFIX, Refused, SegmentName, read_manifest
+from edge_collector.site import Site
+from venue_assets.lake.landing_index import LandingIndex
+from venue_assets.tables.catalogue import ARROW_TYPES, REFERENCES
+
+Rows = Iterable[tuple[Any, ...]]
+
+
+class References:
+    """The reference relations of one site and landing, as of any event date."""
+
+    def __init__(self, site: Site, index: LandingIndex) -> None:
+        self._site, self._index = site, index
+        self._first_dates = index.first_dates(site)
+        self._makers: Mapping[str, Callable[[date], Rows]] = {
+            "site": lambda _: [(site.identity,)],
+            "venues": self._venues,
+            "devices": self._devices,
+            "activities": self._activities,
+            "venue_day_spans": self._venue_day_spans,
+            "sequence_gaps": self._sequence_gaps,
+        }
+        self._made: dict[tuple[str, date], pa.Table] = {}
+
+    def relation(self, name: str, day: date) -> pa.Table:
+        """The rows of a reference as seen from event date `day`. Raises KeyError for an unknown name."""
+        if (name, day) not in self._made:
+            schema = pa.schema([(column, ARROW_TYPES[kind]) for column, kind in REFERENCES[name].items()])
+            rows = [dict(zip(schema.names, row, strict=True)) for row in self._makers[name](day)]
+            self._made[name, day] = pa.Table.from_pylist(rows, schema)
+        return self._made[name, day]
+
+    def content(self, name: str, day: date) -> str:
+        """A digest of the relation's rows."""
+        return hashlib.sha256(repr(self.relation(name, day).to_pylist()).encode()).hexdigest()[:16]
+
+    def _venues(self, day: date) -> Rows:
+        streams: dict[str, set[str]] = defaultdict(set)
+        for device in self._site.devices:
+            streams[device.venue_id].add(device.stream)
+        for venue in self._site.venues:
+            operates = self._first_dates.get(venue.id, date.max) <= day
+            kinds = ("boundary_counts", "entrance_counts", "face_visits", "orders")
+            yield venue.id, venue.currency, operates, *(kind in streams[venue.id] for kind in kinds)
+
+    def _devices(self, _: date) -> Rows:
+        for d in self._site.devices:
+            yield d.id, d.venue_id, d.gateway_id, d.stream, d.counting, d.in_share
+
+    def _activities(self, day: date) -> Rows:
+        for activity in self._site.activities:
+            if activity.first_date <= day <= activity.last_date:
+                yield activity.venue_id, activity.id
+
+    def _venue_day_spans(self, day: date) -> Rows:
+        for venue in self._site.venues:
+            for span in event_date_spans(day, venue.time_zone, venue.day_starts_at):
+                starts_at, ends_at = (t.astimezone(UTC).replace(tzinfo=None) for t in (span.starts_at, span.ends_at))
+                yield venue.id, starts_at, ends_at, span.utc_offset // timedelta(seconds=1)
+
+    def _sequence_gaps(self, day: date) -> Rows:
+        """Numbers that no manifest of any date contains, from the end of what landed before this date's lowest on.
+
+        Names alone tell most of it; only the manifests whose range touches the date's own are opened.
+        """
+        for stream in STREAMS:
+            if (stream, day) not in self._index.entries:
+                continue
+            runs: dict[tuple[str, str], list[tuple[date, SegmentName, str]]] = defaultdict(list)
+            for of, name, entry in self._index.names(stream):
+                runs[name.gateway_id, name.boot_id].append((of, name, entry.folder))
+            for (gateway, boot), segments in sorted(runs.items()):
+                own = [name for of, name, _ in segments if of == day]
+                if not own:
+                    continue
+                low, high = min(n.first_seq for n in own), max(n.last_seq for n in own)
+                before = [n.last_seq for _, n, _ in segments if n.last_seq < low]
+                low = max(before) + 1 if before else low
+                landed = sorted(
+                    (first, last)
+                    for _, name, folder in segments
+                    if name.last_seq >= low and name.first_seq <= high
+                    for first, last in _seq_ranges(Path(folder), name)
+                )
+                for first, last in _missing(low, high, landed):
+                    yield stream, gateway, boot, first, last
+
+
+def _seq_ranges(folder: Path, name: SegmentName) -> list[list[int]]:
+    try:
+        return read_manifest(folder / f"{name}{MANIFEST_SUFFIX}").seq_ranges
+    except (Refused, OSError):
+        return []
+
+
+def _missing(low: int, high: int, landed: list[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+    expected = low
+    for first, last in landed:
+        if first > expected:
+            yield expected, min(first - 1, high)
+        expected = max(expected, last + 1)
+        if expected > high:
+            return
+    if expected <= high:
+        yield expected, high
+

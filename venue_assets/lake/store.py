@@ -1,0 +1,185 @@
+"""The store: one Parquet file per table and event date, replaced whole, with its provenance in the footer.
+
+    lake/<table>/event_date=YYYY-MM-DD/part-0.parquet      the partition
+    lake/<table>/event_date=YYYY-MM-DD/failure.json        why its last computation failed, if it did
+
+Nothing else knows these paths. A file holds no time stamp and no run id: the same rows are the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from edge_collector.segment import flush_folder, write_atomically
+
+_PART = "part-0.parquet"
+_FAILURE = "failure.json"
+_FOOTER_KEY = b"venue_assets"
+_ROW_GROUP = 250_000
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a partition is and what it was made of.
+
+    `content` is the SHA-256 of its data pages, `code` that of the table's definition, `inputs` maps each input
+    partition or reference to its content at computation.
+    """
+
+    content: str
+    code: str
+    inputs: Mapping[str, str]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the last computation of a partition failed."""
+
+    error: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A partition that is written but not yet in its place."""
+
+    path: Path
+    provenance: Provenance
+
+
+class _HashingFile:
+    """A file that knows the SHA-256 of what was written so far."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The partitions below one folder."""
+
+    root: Path
+
+    def path(self, table: str, day: date) -> Path:
+        """Where the partition lies, or would lie."""
+        return self.root / table / f"event_date={day.isoformat()}" / _PART
+
+    def glob(self, table: str) -> str:
+        """All partitions of a table, in DuckDB's pattern syntax."""
+        return str(self.root / table / "event_date=*" / _PART)
+
+    def dates(self, table: str) -> list[date]:
+        """The event dates that have a partition, ascending."""
+        return [day for day, folder in self._folders(table) if (folder / _PART).exists()]
+
+    def _folders(self, table: str) -> Iterator[tuple[date, Path]]:
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.root / table))
+        except FileNotFoundError:
+            return
+        for name in names:
+            try:
+                yield date.fromisoformat(name.removeprefix("event_date=")), self.root / table / name
+            except ValueError:
+                continue
+
+    @contextmanager
+    def draft(
+        self,
+        table: str,
+        day: date,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        code: str,
+        inputs: Mapping[str, str],
+    ) -> Iterator[Draft]:
+        """Write rows beside the partition; on leaving the context the draft is gone unless it was `put`."""
+        folder = self.path(table, day).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f".{_PART}.{os.getpid()}"
+        sink = _HashingFile(beside)
+        rows = 0
+        try:
+            with pq.ParquetWriter(
+                pa.PythonFile(sink, mode="w"), schema, compression="snappy", data_page_version="1.0"
+            ) as writer:
+                for batch in batches:
+                    rows += batch.num_rows
+                    writer.write_batch(batch, row_group_size=_ROW_GROUP)
+                provenance = Provenance(sink.digest.hexdigest(), code, dict(sorted(inputs.items())), rows)
+                writer.add_key_value_metadata({_FOOTER_KEY.decode(): json.dumps(asdict(provenance), sort_keys=True)})
+            sink.close()
+            yield Draft(beside, provenance)
+        finally:
+            sink.close()
+            beside.unlink(missing_ok=True)
+
+    def put(self, table: str, day: date, draft: Draft) -> None:
+        """Make a draft the partition, atomically, and forget an earlier failure."""
+        target = self.path(table, day)
+        draft.path.replace(target)
+        (target.parent / _FAILURE).unlink(missing_ok=True)
+        flush_folder(target.parent)
+
+    def provenance(self, table: str, day: date) -> Provenance | None:
+        """The provenance of a partition, None where there is none."""
+        try:
+            metadata = pq.read_metadata(self.path(table, day)).metadata
+        except FileNotFoundError:
+            return None
+        return Provenance(**json.loads(metadata[_FOOTER_KEY])) if metadata else None
+
+    def fail(self, table: str, day: date, failure: Failure) -> None:
+        """Note that a computation failed. The partition, if there is one, stays as it was."""
+        folder = self.path(table, day).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / _FAILURE, json.dumps(asdict(failure), indent=1).encode())
+
+    def failure(self, table: str, day: date) -> Failure | None:
+        """Why the last computation failed, None where it did not."""
+        try:
+            content: dict[str, Any] = json.loads((self.path(table, day).parent / _FAILURE).read_text())
+        except FileNotFoundError:
+            return None
+        return Failure(**content)
+
+    def failures(self, table: str) -> dict[date, Failure]:
+        """All noted failures of a table."""
+        found = ((day, self.failure(table, day)) for day, _ in self._folders(table))
+        return {day: failure for day, failure in found if failure}
+
+    def remove(self, table: str, day: date) -> None:
+        """Forget a partition altogether."""
+        shutil.rmtree(self.path(table, day).parent, ignore_errors=True)

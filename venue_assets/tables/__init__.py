@@ -1,0 +1,4 @@
+"""The tables: one `.sql` beside one `.yaml` contract each, in a folder per layer; `catalogue` reads them.
+
+raw/ what landed, judged · clean/ records that hold · behaviour/ what people did · metrics/ figures
+"""

@@ -1,0 +1,290 @@
+"""The catalogue: every table with its contract, its SQL and its place among the others.
+
+A table is a pair of files, `<layer>/<name>.sql` and `<layer>/<name>.yaml`. Columns of raw and clean tables come from the
+record contract; which tables a table reads comes from its SQL, which dates of them from its YAML.
+
+What does not belong here: how a table is computed or where it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+import sqlglot
+import yaml
+from pydantic import BaseModel, ConfigDict
+from sqlglot import exp
+
+from edge_collector.contract import STREAMS
+from edge_collector.contract import columns as contract_columns
+
+LAYERS: Final = ("raw", "clean", "behaviour", "metrics")
+_FOLDER: Final = Path(__file__).parent
+
+ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "BOOLEAN": pa.bool_(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "DECIMAL(18,2)": pa.decimal128(18, 2),
+    "VARCHAR": pa.string(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+"""The column types there are: those that every reader of Parquet and ODBC takes without harm."""
+
+
+class _Yaml(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableColumn(_Yaml):
+    """A column: SQL type, unit, meaning, and whether it may be null."""
+
+    type: Literal["BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL(18,2)", "VARCHAR", "DATE", "TIMESTAMP"]
+    description: str
+    unit: str = ""
+    nullable: bool = False
+
+
+class Check(_Yaml):
+    """A check: its SQL gives one row with a Boolean `passed` and the figures that it rests on.
+
+    A blocking one keeps a partition from being written; another one warns.
+    """
+
+    description: str
+    sql: str
+    blocking: bool = False
+
+
+class Window(_Yaml):
+    """Which event dates of an input a table reads: the last `days` ending at its own, or all up to its own."""
+
+    days: int | Literal["all"] = 1
+
+
+class _Contract(_Yaml):
+    description: str
+    grain: str
+    key: tuple[str, ...]
+    record: str | None = None
+    without: tuple[str, ...] = ()
+    columns: dict[str, TableColumn] = {}
+    inputs: dict[str, Window] = {}
+    checks: dict[str, Check] = {}
+    owner: str = "team:data-engineering"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the graph. `sql` is None where Python makes it from the landing (the raw layer's ground)."""
+
+    name: str
+    layer: str
+    description: str
+    grain: str
+    key: tuple[str, ...]
+    columns: Mapping[str, TableColumn]
+    inputs: Mapping[str, Window]
+    checks: Mapping[str, Check]
+    owner: str
+    sql: str | None
+    stream: str | None = None
+    code: str = field(default="", compare=False)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns as Arrow types, without the event date, which the partition's folder carries."""
+        return pa.schema([pa.field(n, ARROW_TYPES[c.type], nullable=c.nullable) for n, c in self.columns.items()])
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All tables, in an order in which each comes after those it reads."""
+
+    tables: Mapping[str, Table]
+    references: Mapping[str, Mapping[str, str]]
+
+    def __iter__(self) -> Iterable[Table]:  # type: ignore[override]
+        return iter(self.tables.values())
+
+    def __getitem__(self, name: str) -> Table:
+        return self.tables[name]
+
+    def computed_from(self, table: Table) -> dict[str, Window]:
+        """The inputs that decide what the table holds; those that only its checks read are left out."""
+        checked = frozenset[str]().union(*(tables_read(check.sql) for check in table.checks.values()))
+        read = tables_read(table.sql) if table.sql else frozenset(table.inputs) - checked
+        return {name: window for name, window in table.inputs.items() if name in read}
+
+    def lake_inputs(self, table: Table) -> dict[str, Window]:
+        """The inputs that are tables themselves."""
+        return {name: window for name, window in table.inputs.items() if name in self.tables}
+
+    def downstream(self, name: str) -> list[str]:
+        """`name` and every table that reads it, directly or not, in order."""
+        reached = {name}
+        for table in self.tables.values():
+            if reached & set(self.lake_inputs(table)):
+                reached.add(table.name)
+        return [t for t in self.tables if t in reached]
+
+
+REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
+    "site": {"identity": "VARCHAR"},
+    "venues": {
+        "venue_id": "VARCHAR",
+        "currency": "VARCHAR",
+        "operates": "BOOLEAN",
+        "has_boundary": "BOOLEAN",
+        "has_entrance": "BOOLEAN",
+        "has_terminal": "BOOLEAN",
+        "takes_orders": "BOOLEAN",
+    },
+    "devices": {
+        "device_id": "VARCHAR",
+        "venue_id": "VARCHAR",
+        "gateway_id": "VARCHAR",
+        "stream": "VARCHAR",
+        "counting": "VARCHAR",
+        "in_share": "DOUBLE",
+    },
+    "activities": {"venue_id": "VARCHAR", "activity_id": "VARCHAR"},
+    "venue_day_spans": {
+        "venue_id": "VARCHAR",
+        "starts_at": "TIMESTAMP",
+        "ends_at": "TIMESTAMP",
+        "utc_offset_seconds": "BIGINT",
+    },
+    "sequence_gaps": {
+        "stream": "VARCHAR",
+        "gateway_id": "VARCHAR",
+        "boot_id": "VARCHAR",
+        "first_missing": "BIGINT",
+        "last_missing": "BIGINT",
+    },
+}
+"""What SQL may read besides tables: the site and the landing as they are seen from one event date."""
+
+
+@lru_cache(maxsize=None)
+def tables_read(sql: str) -> frozenset[str]:
+    """The names that a query selects from, without those it defines itself."""
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    defined = {cte.alias for cte in tree.find_all(exp.CTE)}
+    return frozenset({table.name for table in tree.find_all(exp.Table) if table.name} - defined)
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> Catalogue:
+    """Read all contracts. Raises ValueError where files contradict each other."""
+    found: dict[str, Table] = {}
+    for stream in STREAMS:
+        found[f"raw_{stream}"] = _raw(stream)
+    for layer in LAYERS:
+        for path in sorted((_FOLDER / layer).glob("*.yaml")):
+            found[path.stem] = _table(layer, path)
+    order = TopologicalSorter({n: [i for i in t.inputs if i in found] for n, t in found.items()}).static_order()
+    return Catalogue({name: found[name] for name in _stable(order, found)}, REFERENCES)
+
+
+def _stable(order: Iterable[str], found: Mapping[str, Table]) -> list[str]:
+    """By layer, then in dependency order, so that lists read as the data flows."""
+    position = {name: i for i, name in enumerate(order)}
+    return sorted(found, key=lambda name: (LAYERS.index(found[name].layer), position[name], name))
+
+
+_JUDGED: Final[Mapping[str, TableColumn]] = {
+    "segment": TableColumn(type="VARCHAR", description="File name of the segment"),
+    "line": TableColumn(type="BIGINT", description="Line in the unpacked segment, from 1"),
+    "reason": TableColumn(
+        type="VARCHAR", nullable=True, description="Why the line cannot be clean: the first reason that applies, or null"
+    ),
+    "problem": TableColumn(type="VARCHAR", nullable=True, description="What is wrong with a malformed line, in words"),
+    "text": TableColumn(
+        type="VARCHAR", nullable=True, description="First 4 KiB of a line that cannot be clean, invalid bytes as U+FFFD"
+    ),
+    "text_bytes": TableColumn(
+        type="BIGINT", nullable=True, unit="bytes", description="Length of a line that cannot be clean"
+    ),
+    "text_sha256": TableColumn(type="VARCHAR", nullable=True, description="SHA-256 of a line that cannot be clean"),
+    "local_time": TableColumn(
+        type="TIMESTAMP",
+        nullable=True,
+        unit="local wall clock",
+        description="The time that counts, on the venue's wall clock; null where the event date is wrong",
+    ),
+}
+
+
+def _raw(stream: str) -> Table:
+    contract = _contract(_FOLDER / "raw" / "raw_stream.yml")
+    code = hashlib.sha256((_FOLDER / "raw" / "judge.py").read_bytes()).hexdigest()[:16]
+    fields = {n: c.model_copy(update={"nullable": True}) for n, c in _record_columns(stream).items()}
+    return Table(
+        name=f"raw_{stream}",
+        layer="raw",
+        description=contract.description.format(stream=stream, record=_first_line(STREAMS[stream].__doc__)),
+        grain=contract.grain,
+        key=contract.key,
+        columns=dict(_JUDGED) | fields,
+        inputs=contract.inputs,
+        checks=contract.checks,
+        owner=contract.owner,
+        sql=None,
+        stream=stream,
+        code=code,
+    )
+
+
+def _table(layer: str, path: Path) -> Table:
+    contract = _contract(path)
+    columns = _record_columns(contract.record) if contract.record else {}
+    columns = {n: c for n, c in columns.items() if n not in contract.without} | dict(contract.columns)
+    source = path.with_suffix(".sql")
+    sql = source.read_text(encoding="utf-8") if source.exists() else None
+    read = (tables_read(sql) if sql else frozenset()).union(*(tables_read(c.sql) for c in contract.checks.values()))
+    if sql is not None and read - {path.stem} != set(contract.inputs):
+        raise ValueError(
+            f"{path.name}: inputs {sorted(contract.inputs)} are given, but the SQL reads {sorted(read - {path.stem})}"
+        )
+    return Table(
+        name=path.stem,
+        layer=layer,
+        description=contract.description,
+        grain=contract.grain,
+        key=contract.key,
+        columns=columns,
+        inputs=contract.inputs,
+        checks=contract.checks,
+        owner=contract.owner,
+        sql=sql,
+        stream=contract.record,
+        code=hashlib.sha256(((sql or "") + path.read_text(encoding="utf-8")).encode()).hexdigest()[:16],
+    )
+
+
+def _contract(path: Path) -> _Contract:
+    content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return _Contract.model_validate(content)
+
+
+def _record_columns(stream: str) -> dict[str, TableColumn]:
+    return {
+        c.name: TableColumn.model_validate(
+            {"type": c.type, "description": c.description, "unit": c.unit, "nullable": c.nullable}
+        )
+        for c in contract_columns(stream)
+    }
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,73 @@
+-- All figures, for the whole event date (slot -1) and for each local hour, by grouping sets over one scan each.
+WITH slots AS (
+  SELECT v.*, slot::INTEGER AS slot
+  FROM venues AS v, range(-1, 24) AS hours (slot)
+  WHERE v.operates
+),
+passers AS (
+  SELECT venue_id, coalesce(hour(local_time), -1)::INTEGER AS slot, sum(in_count)::BIGINT AS pf_range
+  FROM boundary_counts
+  GROUP BY GROUPING SETS ((venue_id), (venue_id, hour(local_time)))
+),
+by_device AS (
+  SELECT venue_id, device_id, coalesce(hour(local_time), -1)::INTEGER AS slot, sum(in_count)::BIGINT AS counted
+  FROM entrance_counts
+  GROUP BY GROUPING SETS ((venue_id, device_id), (venue_id, device_id, hour(local_time)))
+),
+entrants AS (
+  SELECT b.venue_id, b.slot,
+    bool_or(d.counting = 'passages') AS estimated,
+    -- One sensor of unknown share makes the whole figure unknown. Ordered, because sums of fractions depend on it.
+    CASE WHEN NOT bool_or(d.counting = 'passages' AND d.in_share IS NULL)
+      THEN sum(b.counted * CASE WHEN d.counting = 'passages' THEN d.in_share ELSE 1.0::DOUBLE END ORDER BY b.device_id)
+    END AS pf_entrance
+  FROM by_device AS b
+  JOIN devices AS d ON d.device_id = b.device_id AND d.venue_id = b.venue_id AND d.stream = 'entrance_counts'
+  GROUP BY b.venue_id, b.slot
+),
+entries AS (
+  SELECT venue_id, coalesce(hour(enter_local), -1)::INTEGER AS slot,
+    count(*) AS pv,
+    count(DISTINCT user_id) AS uv,
+    -- Integer microseconds add up to the same sum in any order.
+    sum((dwell_seconds * 1e6)::BIGINT) FILTER (state = 'complete')::BIGINT
+      / nullif(count(*) FILTER (state = 'complete'), 0) / 1e6 AS lov_mean_seconds,
+    quantile_cont(dwell_seconds, [0.5, 0.9]) FILTER (state = 'complete') AS lov_quantiles
+  FROM sessions
+  WHERE enter_at IS NOT NULL
+  GROUP BY GROUPING SETS ((venue_id), (venue_id, hour(enter_local)))
+),
+sales AS (
+  SELECT venue_id, coalesce(hour(local_time), -1)::INTEGER AS slot,
+    count(DISTINCT order_id) FILTER (status = 'completed') AS completed_orders,
+    count(DISTINCT user_id) FILTER (status = 'completed') AS paying_users,
+    sum(amount) FILTER (status = 'completed') AS gmv,
+    sum(amount) FILTER (status = 'completed' AND user_id IS NULL) AS gmv_anonymous,
+    sum(amount) FILTER (status IN ('cancelled', 'refunded')) AS cancelled_amount
+  FROM order_lines
+  GROUP BY GROUPING SETS ((venue_id), (venue_id, hour(local_time)))
+)
+SELECT
+  s.venue_id,
+  s.slot,
+  CASE WHEN s.has_boundary THEN p.pf_range END AS pf_range,
+  CASE WHEN s.has_entrance THEN n.pf_entrance END AS pf_entrance,
+  coalesce(n.estimated, false) AS pf_entrance_estimated,
+  n.pf_entrance / nullif(p.pf_range, 0) AS ocr,
+  CASE WHEN s.has_terminal THEN coalesce(e.pv, 0) END AS pv,
+  CASE WHEN s.has_terminal THEN coalesce(e.uv, 0) END AS uv,
+  e.lov_mean_seconds,
+  e.lov_quantiles[1] AS lov_median_seconds,
+  e.lov_quantiles[2] AS lov_p90_seconds,
+  CASE WHEN s.has_terminal THEN coalesce(e.pv, 0) / nullif(n.pf_entrance, 0) END AS recognition_share,
+  CASE WHEN s.takes_orders THEN coalesce(m.completed_orders, 0) END AS completed_orders,
+  CASE WHEN s.takes_orders THEN coalesce(m.paying_users, 0) END AS paying_users,
+  CASE WHEN s.takes_orders THEN coalesce(m.gmv, 0) END::DECIMAL(18, 2) AS gmv,
+  CASE WHEN s.takes_orders THEN coalesce(m.gmv_anonymous, 0) END::DECIMAL(18, 2) AS gmv_anonymous,
+  CASE WHEN s.takes_orders THEN coalesce(m.cancelled_amount, 0) END::DECIMAL(18, 2) AS cancelled_amount
+FROM slots AS s
+LEFT JOIN passers AS p ON p.venue_id = s.venue_id AND p.slot = s.slot
+LEFT JOIN entrants AS n ON n.venue_id = s.venue_id AND n.slot = s.slot
+LEFT JOIN entries AS e ON e.venue_id = s.venue_id AND e.slot = s.slot
+LEFT JOIN sales AS m ON m.venue_id = s.venue_id AND m.slot = s.slot
+ORDER BY s.venue_id, s.slot

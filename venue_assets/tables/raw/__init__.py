@@ -1,0 +1,1 @@
+"""The raw layer: what landed, line by line, judged by the rules of the landing contract."""
