@@ -58,6 +58,17 @@ class LandingIndex:
             digest.update(repr(self.entries.get((stream, day), ())).encode())
         return digest.hexdigest()[:16]
 
+    def newest(self, day: date) -> float:
+        """When the newest file of the date was last written, in seconds since 1970."""
+        stamps = (
+            stamp.mtime_ns
+            for stream in STREAMS
+            for entry in self.entries.get((stream, day), ())
+            for stamp in (entry.manifest, entry.segment)
+            if stamp
+        )
+        return max(stamps, default=0) / 1e9
+
     def fingerprint(self, stream: str, day: date) -> str:
         """The content of one stream and date: names, manifests and segments."""
         digest = hashlib.sha256()

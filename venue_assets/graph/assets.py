@@ -1,0 +1,167 @@
+"""The assets: one step that computes the selected tables, in order, for each event date of the run.
+
+One step for all tables, as dbt projects are run: a day is one process, and a date that fails stops its own downstream
+tables and nothing else. Materializations and checks are logged per date, so that after a range only the bad date is failed.
+"""
+
+import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster_duckdb import DuckDBResource
+
+from venue_assets.graph.process import PROCESS_TAG, own_process
+from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, published_spec
+from venue_assets.home import Home
+from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine
+from venue_assets.lake.landing_index import scan
+from venue_assets.publish.publication import Publication, publish
+from venue_assets.tables.catalogue import Catalogue
+
+Listener = Callable[[date, str], None]
+"""Told of every table that is about to be computed: event date and table."""
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+class HomeResource(dg.ConfigurableResource[Any]):
+    """The data folder of this installation."""
+
+    root: str
+
+    def open(self) -> Home:
+        """The home at `root`."""
+        return Home(Path(self.root))
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Within the context, runs of this process tell `listener` what they compute."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def build_assets(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """All tables and the publication as assets of one step that can compute any subset of them."""
+
+    @dg.multi_asset(
+        name="venue",
+        specs=[
+            *(asset_spec(catalogue, table, partitions) for table in catalogue.tables.values()),
+            published_spec(catalogue, partitions),
+        ],
+        check_specs=[spec for table in catalogue.tables.values() for spec in check_specs(table)],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def venue(context: dg.AssetExecutionContext, home: HomeResource, engine: DuckDBResource) -> Iterator[Any]:
+        context.instance.add_run_tags(context.run_id, {PROCESS_TAG: own_process()})
+        selected = {key.to_user_string() for key in context.selected_asset_keys}
+        days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+        at = home.open()
+        with engine.get_connection() as con:
+            failures = _compute(context, Engine(at, catalogue, con, scan(at.landing, None)), selected, days)
+            if PUBLISHED in selected:
+                bad = {day for day, _ in failures}
+                _publish(context, at, catalogue, engine, [day for day in days if day not in bad])
+        if failures:
+            raise dg.Failure("; ".join(f"{day}: {error}" for day, error in failures), allow_retries=False)
+        yield from ()  # what was made is logged per date above; an output would stand for all dates of the run
+
+    return venue
+
+
+def _compute(
+    context: dg.AssetExecutionContext, engine: Engine, selected: set[str], days: Sequence[date]
+) -> list[tuple[date, str]]:
+    failures: list[tuple[date, str]] = []
+    for day in days:
+        stopped: set[str] = set()
+        for table in engine.catalogue.tables.values():
+            if table.name not in selected:
+                continue
+            if stopped & set(engine.catalogue.lake_inputs(table)):
+                stopped.add(table.name)
+                continue
+            if listener := _listener.get():
+                listener(day, table.name)
+            try:
+                computed = engine.compute(table, day, run_id=context.run_id)
+            except Exception as error:  # one date's trouble, whatever it is, must not become that of the others
+                if isinstance(error, BlockingCheckFailed):
+                    _log_checks(context, table.name, day, error.checks)
+                stopped.add(table.name)
+                failures.append((day, f"{table.name}: {error}"))
+                context.log.error(f"{day} {table.name}: {error}\n{traceback.format_exc()}")
+                continue
+            _log_materialization(context, computed)
+    return failures
+
+
+def _log_materialization(context: dg.AssetExecutionContext, computed: Computed) -> None:
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=computed.table.name,
+            partition=computed.day.isoformat(),
+            metadata={
+                "dagster/partition_row_count": computed.rows,
+                "seconds": round(computed.seconds, 3),
+                "content": computed.content[:16],
+            },
+            tags={DATA_VERSION_TAG: computed.content},
+        )
+    )
+    _log_checks(context, computed.table.name, computed.day, computed.checks)
+
+
+def _log_checks(context: dg.AssetExecutionContext, table: str, day: date, checks: Sequence[CheckResult]) -> None:
+    for check in checks:
+        figures = {name: value for name, value in check.figures.items() if value is not None}
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(table),
+                check_name=check.name,
+                passed=check.passed,
+                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+                metadata={"event_date": day.isoformat(), **{n: _shown(v) for n, v in figures.items()}},
+                blocking=check.blocking,
+                description=f"{day}: " + ", ".join(f"{n} {_shown(v)}" for n, v in figures.items()),
+            )
+        )
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _publish(
+    context: dg.AssetExecutionContext, home: Home, catalogue: Catalogue, engine: DuckDBResource, days: Sequence[date]
+) -> None:
+    if not days:
+        return
+    if listener := _listener.get():
+        listener(days[-1], PUBLISHED)
+    publication: Publication = publish(home, catalogue, engine, log=context.log.info)
+    for day in days:
+        if day in publication.dates:
+            context.log_event(
+                dg.AssetMaterialization(
+                    asset_key=PUBLISHED,
+                    partition=day.isoformat(),
+                    metadata={
+                        "publication_id": publication.publication_id,
+                        "database": dg.MetadataValue.path(os.fspath(home.published / "venue.duckdb")),
+                    },
+                    tags={DATA_VERSION_TAG: publication.publication_id},
+                )
+            )

@@ -1,0 +1,85 @@
+"""What the Dagster UI shows of a table: description, columns with unit and meaning, lineage, owner, kinds, checks."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from venue_assets.lake.engine import CONTRACT
+from venue_assets.tables.catalogue import Catalogue, Table, Window
+from venue_assets.tables.lineage import column_lineage
+
+PUBLISHED = "published"
+"""The asset that stands for what analysts open."""
+
+
+def asset_spec(catalogue: Catalogue, table: Table, partitions: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
+    """A table as an asset. Its outputs are skippable: in a range one bad date must not take the good ones with it."""
+    columns = [dg.TableColumn(n, c.type, _meaning(c.description, c.unit), dg.TableColumnConstraints(
+        nullable=c.nullable, unique=table.key == (n,)
+    )) for n, c in table.columns.items()]
+    lineage = {
+        column: [dg.TableColumnDep(asset_key=of, column_name=name) for of, name in sources]
+        for column, sources in column_lineage(catalogue, table).items()
+    }
+    metadata: dict[str, object] = {
+        "dagster/column_schema": dg.TableSchema(columns),
+        "grain": f"{table.grain} within an event date",
+        "key": ", ".join(table.key),
+    }
+    if lineage:
+        metadata["dagster/column_lineage"] = dg.TableColumnLineage(lineage)
+    if table.sql:
+        metadata["sql"] = dg.MetadataValue.md(f"```sql\n{table.sql}\n```")
+    return dg.AssetSpec(
+        key=table.name,
+        deps=[_dep(name, window) for name, window in catalogue.lake_inputs(table).items()],
+        description=f"{table.description}\n\n**Grain**: {table.grain} within an event date. **Key**: {', '.join(table.key)}.",
+        group_name=table.layer,
+        owners=[table.owner],
+        kinds={"duckdb", "parquet", "sql" if table.sql else "python"},
+        metadata=metadata,
+        partitions_def=partitions,
+        skippable=True,
+    )
+
+
+def published_spec(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
+    """The publication as an asset: it reads every table."""
+    return dg.AssetSpec(
+        key=PUBLISHED,
+        deps=list(catalogue.tables),
+        description=(
+            "What analysts open: `published/venue.duckdb` with every table in a schema per layer, and Parquet of metrics, "
+            "sessions and order lines. A date is published when all its tables fit together; readers of the earlier "
+            "publication keep it as long as they have it open."
+        ),
+        group_name="published",
+        owners=["team:analytics"],
+        kinds={"duckdb", "parquet"},
+        partitions_def=partitions,
+        skippable=True,
+    )
+
+
+def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    """The contract's check and those of the table's own."""
+    return [
+        dg.AssetCheckSpec(name, asset=table.name, description=check.description.strip(), blocking=check.blocking)
+        for name, check in {"contract": CONTRACT, **table.checks}.items()
+    ]
+
+
+def _dep(name: str, window: Window) -> dg.AssetDep:
+    if window.days == "all":
+        mapping = dg.TimeWindowPartitionMapping(start_offset=-36_500, allow_nonexistent_upstream_partitions=True)
+    elif window.days > 1:
+        mapping = dg.TimeWindowPartitionMapping(
+            start_offset=1 - window.days, allow_nonexistent_upstream_partitions=True
+        )
+    else:
+        return dg.AssetDep(name)
+    return dg.AssetDep(name, partition_mapping=mapping)
+
+
+def _meaning(description: str, unit: str) -> str:
+    return f"{description} [{unit}]" if unit else description

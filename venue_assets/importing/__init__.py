@@ -1,0 +1,15 @@
+"""Importing files of counts, visits and orders into the landing, as `venue import` does.
+
+    source.py       what every reader yields, and which reader a file needs
+    csv_lines.py    CSV, so that one bad line costs one line
+    typed_tables.py Parquet and XLSX
+    counting.py     counts: flows joined, totals, what has landed already
+    landed.py       what a gateway has landed before
+    importer.py     import_file: from files to segments
+
+What a row means is the column map's business (`edge_collector.column_map`), which gateways share.
+"""
+
+from venue_assets.importing.importer import ImportResult, import_file
+
+__all__ = ["ImportResult", "import_file"]

@@ -1,0 +1,1 @@
+"""What analysts open: publication sets of one DuckDB file and Parquet, made current by replacing one link."""

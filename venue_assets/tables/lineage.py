@@ -1,0 +1,31 @@
+"""Column lineage: which columns of which inputs each column of a table is made of, read from the SQL itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp, parse_one
+from sqlglot.lineage import Node, lineage
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import build_scope
+
+from venue_assets.tables.catalogue import Catalogue, Table
+
+
+def column_lineage(catalogue: Catalogue, table: Table) -> Mapping[str, list[tuple[str, str]]]:
+    """Per column of `table` the (input table, column) pairs that it is made of; references to the site are left out."""
+    if table.sql is None:
+        return {}
+    schema = {t.name: {n: c.type for n, c in t.columns.items()} for t in catalogue.tables.values()}
+    schema |= {name: dict(columns) for name, columns in catalogue.references.items()}
+    query = qualify(
+        parse_one(table.sql, dialect="duckdb"), dialect="duckdb", schema=schema, validate_qualify_columns=False
+    )
+    scope = build_scope(query)
+    found = {}
+    for column in table.columns:
+        node = lineage(column, query, schema, dialect="duckdb", scope=scope, copy=False)
+        assert isinstance(node, Node)
+        leaves = [(n.source.name, n.name.split(".")[-1].strip('"')) for n in node.walk() if isinstance(n.source, exp.Table)]
+        found[column] = sorted({leaf for leaf in leaves if leaf[0] in catalogue.tables})
+    return found
