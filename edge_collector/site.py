@@ -162,7 +162,7 @@ def _inconsistencies(site: Site) -> Iterable[str]:
         if device.counting == "passages" and device.stream != "entrance_counts":
             yield f"devices[{i}].counting: 'passages' is given; only entrance_counts devices may count passages"
         if device.in_share is not None and device.counting != "passages":
-            yield f"devices[{i}].in_share: {device.in_share} is given; it belongs to counting = \"passages\" only"
+            yield f'devices[{i}].in_share: {device.in_share} is given; it belongs to counting = "passages" only'
     for i, activity in enumerate(site.activities):
         if activity.venue_id not in venues:
             yield f"activities[{i}].venue_id: {activity.venue_id!r} is given; one of {sorted(venues)} is expected"

@@ -51,13 +51,15 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def build_assets(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+def build_assets(
+    catalogue: Catalogue, partitions: dg.PartitionsDefinition[str], *, lineage: bool = True
+) -> dg.AssetsDefinition:
     """All tables and the publication as assets of one step that can compute any subset of them."""
 
     @dg.multi_asset(
         name="venue",
         specs=[
-            *(asset_spec(catalogue, table, partitions) for table in catalogue.tables.values()),
+            *(asset_spec(catalogue, table, partitions, lineage=lineage) for table in catalogue.tables.values()),
             published_spec(catalogue, partitions),
         ],
         check_specs=[spec for table in catalogue.tables.values() for spec in check_specs(table)],

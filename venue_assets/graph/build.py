@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import dagster as dg
@@ -14,8 +15,11 @@ from venue_assets.home import Home
 from venue_assets.tables.catalogue import catalogue
 
 
-def build_definitions(home: Home) -> dg.Definitions:
-    """Assets, checks, job and sensor over one data folder. Raises SiteError where its site file is wrong."""
+def build_definitions(home: Home, *, lineage: bool = True) -> dg.Definitions:
+    """Assets, checks, job and sensor over one data folder. Raises SiteError where its site file is wrong.
+
+    `lineage` of columns is for people who look at the graph; reading it from the SQL takes most of a second.
+    """
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     site = home.site
@@ -28,12 +32,22 @@ def build_definitions(home: Home) -> dg.Definitions:
         description="All tables of an event date, from what landed to what is published, in one process.",
     )
     return dg.Definitions(
-        assets=[build_assets(catalogue(), partitions)],
+        assets=[build_assets(catalogue(), partitions, lineage=lineage)],
         jobs=[job],
         sensors=[build_sensor(home, site)],
         executor=dg.in_process_executor,
         resources={
             "home": HomeResource(root=str(home.root)),
-            "engine": DuckDBResource(database=":memory:", connection_config={"threads": 2, "memory_limit": "4GB"}),
+            "engine": engine_resource(),
         },
     )
+
+
+def engine_resource() -> DuckDBResource:
+    """The engine: DuckDB in memory, over the lake."""
+    return DuckDBResource(database=":memory:", connection_config={"threads": cpu_count(), "memory_limit": "4GB"})
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -61,5 +61,3 @@ def _started_elsewhere(pid: int) -> str:
     except PermissionError:
         pass
     return "running"
-
-

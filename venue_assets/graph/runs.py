@@ -63,7 +63,7 @@ def materialize(
             f"{outside[0]} is given; dates from {home.site.opened_on} (the earliest opened_on in site.toml) to today are "
             "expected"
         )
-    job = build_definitions(home).resolve_job_def(JOB)
+    job = build_definitions(home, lineage=False).resolve_job_def(JOB)
     outcomes = []
     for first, last in ranges(days):
         tags = {PROCESS_TAG: own_process()}
@@ -86,7 +86,9 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[date]:
     """Report runs whose process is gone as failed; returns the event dates that they were to compute."""
     days: set[date] = set()
     for run in lost_runs(instance):
-        instance.report_run_failed(run, "the process of this run is gone; its dates are computed again by: venue rerun --failed")
+        instance.report_run_failed(
+            run, "the process of this run is gone; its dates are computed again by: venue rerun --failed"
+        )
         days.update(dates_of(run))
     return sorted(days)
 

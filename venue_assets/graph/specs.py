@@ -12,22 +12,31 @@ PUBLISHED = "published"
 """The asset that stands for what analysts open."""
 
 
-def asset_spec(catalogue: Catalogue, table: Table, partitions: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
+def asset_spec(
+    catalogue: Catalogue, table: Table, partitions: dg.PartitionsDefinition[str], *, lineage: bool
+) -> dg.AssetSpec:
     """A table as an asset. Its outputs are skippable: in a range one bad date must not take the good ones with it."""
-    columns = [dg.TableColumn(n, c.type, _meaning(c.description, c.unit), dg.TableColumnConstraints(
-        nullable=c.nullable, unique=table.key == (n,)
-    )) for n, c in table.columns.items()]
-    lineage = {
-        column: [dg.TableColumnDep(asset_key=of, column_name=name) for of, name in sources]
-        for column, sources in column_lineage(catalogue, table).items()
+    columns = [
+        dg.TableColumn(
+            n,
+            c.type,
+            _meaning(c.description, c.unit),
+            dg.TableColumnConstraints(nullable=c.nullable, unique=table.key == (n,)),
+        )
+        for n, c in table.columns.items()
+    ]
+    sources = column_lineage(catalogue, table) if lineage else {}
+    deps = {
+        column: [dg.TableColumnDep(asset_key=of, column_name=name) for of, name in made_of]
+        for column, made_of in sources.items()
     }
     metadata: dict[str, object] = {
         "dagster/column_schema": dg.TableSchema(columns),
         "grain": f"{table.grain} within an event date",
         "key": ", ".join(table.key),
     }
-    if lineage:
-        metadata["dagster/column_lineage"] = dg.TableColumnLineage(lineage)
+    if deps:
+        metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps)
     if table.sql:
         metadata["sql"] = dg.MetadataValue.md(f"```sql\n{table.sql}\n```")
     return dg.AssetSpec(

@@ -1,7 +1,7 @@
 """CSV read line by line, so that a stray quote or a bad byte costs its own line and never swallows the next ones.
 
 The grammar is RFC 4180. A quoted field may go on over several lines, but only while none of these lines is a good row
-by itself: a quote that opens before good rows is a stray one, and it is its line that is rejected.
+by itself and not all of them look like one: else the quote is a stray one, and it is its line that is rejected.
 
 What does not belong here: what the fields mean.
 """
@@ -111,6 +111,8 @@ def _record(lines: Sequence[Line], at: int, width: int, delimiter: str) -> tuple
         following = lines[at + taken - 1]
         if following.problem or _is_row(following.text, width, delimiter):
             break
+        if _looks_whole(lines[at].text, width, delimiter) and _looks_whole(following.text, width, delimiter):
+            break
         text += following.text
         longer = parse_fields(text.rstrip("\r\n"), delimiter)
         if longer.open:
@@ -124,6 +126,11 @@ def _record(lines: Sequence[Line], at: int, width: int, delimiter: str) -> tuple
 def _is_row(text: str, width: int, delimiter: str) -> bool:
     parsed = parse_fields(text.rstrip("\r\n"), delimiter)
     return not parsed.open and not parsed.problem and len(parsed.fields) == width and not parsed.loose
+
+
+def _looks_whole(text: str, width: int, delimiter: str) -> bool:
+    """Whether a line has as many delimiters as a row: two such lines with a quote each are two bad rows, not one good."""
+    return text.count(delimiter) == width - 1
 
 
 def parse_fields(text: str, delimiter: str) -> Fields:

@@ -3,10 +3,10 @@
 - Every row read lands, has landed already, or is rejected with line and reason. Nothing is dropped.
 - A segment's boot is the hash of files and map, records are numbered in order of event date and row. So the same
   import writes the same bytes, and an import that was cut short goes on where it stopped.
-- What this gateway has landed before does not land again. An order line lands again when it changed, with a later
-  recorded_at than the version it replaces: what was imported last counts. An order line counts as unchanged when it
-  equals its newest landed version; a visit when the same visit has landed as often as the file holds it; an interval
-  when it has landed with the same counts.
+- What this gateway has landed before does not land again: a visit that has landed as often as the file holds it, an
+  interval that has landed with the same counts, an order line that equals its newest landed version.
+- An order line that differs lands with a later recorded_at than the version it replaces, so what was imported last
+  counts. Except that an old export, imported once more after a newer one, does not bring back what that one replaced.
 
 What does not belong here: what a row means (`edge_collector.column_map`), how files are read (`source`).
 """
@@ -30,6 +30,7 @@ from edge_collector.column_map import (
     ImportKind,
     MapError,
     Mapped,
+    Row,
     load_map,
     map_counts,
     map_orders,
@@ -191,6 +192,13 @@ def _no_users(_member_number: str) -> str:
     raise AssertionError("a map without user_id asks for no pseudonyms")
 
 
+def _reported(rows: Sequence[Row], progress: Progress) -> Iterator[Row]:
+    for n, row in enumerate(rows):
+        if n % 10_000 == 0:
+            progress("mapping", n, len(rows))
+        yield row
+
+
 def _by_date(drafts: Sequence[Draft]) -> list[tuple[date, list[Draft]]]:
     days: dict[date, list[Draft]] = defaultdict(list)
     for draft in drafts:
@@ -199,19 +207,22 @@ def _by_date(drafts: Sequence[Draft]) -> list[tuple[date, list[Draft]]]:
 
 
 def _plan_orders(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None) -> _Plan:
-    job.progress("mapping", 0, len(source.rows))
     plan = _Plan()
-    mapped = map_orders(job.bound, source.columns, source.rows, pseudonymizer or _no_users)
+    mapped = map_orders(job.bound, source.columns, _reported(source.rows, job.progress), pseudonymizer or _no_users)
     plan.take(mapped)
-    recorded_at = max((draft.instant for draft in mapped.drafts), default=plan.created_at)
+    exported_at = max((draft.instant for draft in mapped.drafts), default=plan.created_at)
+    recorded_at = exported_at
     days = _by_date(mapped.drafts)
     for n, (day, drafts) in enumerate(days):
         job.progress("comparing", n, len(days))
-        newest = job.before.orders(day)
+        newest, earlier = job.before.orders(day)
         for draft in drafts:
-            known = newest.get((str(draft.fields[0]), int(draft.fields[1] or 0)))
+            key = (str(draft.fields[0]), int(draft.fields[1] or 0))
+            known = newest.get(key)
             if known is not None:
-                if known.fields == draft.fields or known.boot_id == job.boot_id:
+                older_export = exported_at <= known.recorded_at
+                had_before = older_export and any(line.fields == draft.fields for line in earlier.get(key, ()))
+                if known.fields == draft.fields or had_before:
                     plan.already += 1
                     continue
                 recorded_at = max(recorded_at, known.recorded_at + _MILLISECOND)
@@ -222,9 +233,8 @@ def _plan_orders(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None)
 
 
 def _plan_visits(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None) -> _Plan:
-    job.progress("mapping", 0, len(source.rows))
     plan = _Plan()
-    mapped = map_visits(job.bound, source.columns, source.rows, pseudonymizer or _no_users)
+    mapped = map_visits(job.bound, source.columns, _reported(source.rows, job.progress), pseudonymizer or _no_users)
     plan.take(mapped)
     days = _by_date(mapped.drafts)
     for n, (day, drafts) in enumerate(days):
@@ -243,12 +253,11 @@ def _plan_visits(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None)
 
 
 def _plan_counts(job: _Job, sources: Sequence[Source]) -> _Plan:
-    job.progress("mapping", 0, sum(len(source.rows) for source in sources))
     zone = job.bound.venue.time_zone
     plan = _Plan()
     flows = []
     for n, source in enumerate(sources):
-        mapped = map_counts(job.bound, source.columns, source.rows, source.flow)
+        mapped = map_counts(job.bound, source.columns, _reported(source.rows, job.progress), source.flow)
         plan.rejects += [(n, reject) for reject in mapped.rejects]
         plan.ambiguous += mapped.ambiguous
         plan.nonexistent += mapped.nonexistent

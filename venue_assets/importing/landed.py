@@ -25,6 +25,9 @@ from edge_collector.segment import (
     segment_of,
 )
 
+OrderKey = tuple[str, int]
+"""An order line within a venue and event date: order_id, order_no."""
+
 
 def own_fields(stream: str) -> tuple[str, ...]:
     """The fields that a stream adds to what every record carries, in the contract's order."""
@@ -69,10 +72,11 @@ class LandedBefore:
                 if record["venue_id"] == self.venue_id:
                     yield record
 
-    def orders(self, day: date) -> dict[tuple[str, int], OrderLine]:
-        """The newest version of each order line of a date, found by (order_id, order_no)."""
+    def orders(self, day: date) -> tuple[dict[OrderKey, OrderLine], dict[OrderKey, list[OrderLine]]]:
+        """The newest version of each order line of a date, and the earlier versions of those that have some."""
         fields = own_fields("orders")
-        newest: dict[tuple[str, int], OrderLine] = {}
+        newest: dict[OrderKey, OrderLine] = {}
+        earlier: dict[OrderKey, list[OrderLine]] = {}
         for record in self.records(day):
             key = (record["order_id"], record["order_no"])
             line = OrderLine(
@@ -82,9 +86,12 @@ class LandedBefore:
                 tuple(record.get(field) for field in fields),
             )
             known = newest.get(key)
-            if known is None or line[:3] > known[:3]:
+            if known is None:
                 newest[key] = line
-        return newest
+                continue
+            newest[key] = max(known, line, key=lambda version: version[:3])
+            earlier.setdefault(key, []).append(min(known, line, key=lambda version: version[:3]))
+        return newest, earlier
 
     def visits(self, day: date) -> Counter[tuple[datetime, str, str]]:
         """How often each (instant, user, direction) of a date has landed."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
+from datetime import UTC, date
 from typing import Any, Final
 
 import duckdb
@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from venue_assets.home import Home
+from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landed import Landing, raw_batches
 from venue_assets.lake.landing_index import LandingIndex
-from venue_assets.lake.reference import References
-from venue_assets.lake.store import Draft, Failure, Lake
+from venue_assets.lake.store import Draft, Failure
 from venue_assets.tables.catalogue import REFERENCES, Catalogue, Check, Table, Window
 
 CONTRACT: Final = Check(
@@ -59,7 +59,9 @@ class BlockingCheckFailed(RuntimeError):
     def __init__(self, table: Table, day: date, failed: Sequence[CheckResult], checks: Sequence[CheckResult]) -> None:
         self.checks = checks
         what = "; ".join(f"{c.name}: {_figures(c.figures)}" for c in failed)
-        super().__init__(f"{table.name} of {day}: blocking check failed ({what}); the earlier partition was left as it was")
+        super().__init__(
+            f"{table.name} of {day}: blocking check failed ({what}); the earlier partition was left as it was"
+        )
 
 
 class InputMissing(RuntimeError):
@@ -70,10 +72,9 @@ class Engine:
     """Computes tables of the catalogue over one home. One engine serves one run: it remembers what it has read."""
 
     def __init__(self, home: Home, catalogue: Catalogue, con: duckdb.DuckDBPyConnection, index: LandingIndex) -> None:
-        self.lake = Lake(home.lake)
         self.catalogue = catalogue
-        self.index = index
-        self.references = References(home.site, index)
+        self._freshness = Freshness(home, catalogue, index)
+        self._lake = self._freshness.lake
         self._home = home
         self._con = con
         self._landings: dict[date, Landing] = {}
@@ -87,40 +88,21 @@ class Engine:
         started = time.perf_counter()
         try:
             with self._inputs(table, day):
-                inputs = self.inputs(table, day)
-                with self.lake.draft(
+                inputs = self._freshness.inputs(table, day)
+                with self._lake.draft(
                     table.name, day, table.schema, self._batches(table, day), code=table.code, inputs=inputs
                 ) as draft:
                     checks = self._checks(table, day, draft)
                     if failed := [c for c in checks if c.blocking and not c.passed]:
                         raise BlockingCheckFailed(table, day, failed, checks)
-                    self.lake.put(table.name, day, draft)
+                    self._lake.put(table.name, day, draft)
+                    self._freshness.forget(table.name, day)
         except Exception as error:
-            self.lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
+            self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
             raise
         return Computed(
             table, day, draft.provenance.rows, time.perf_counter() - started, draft.provenance.content, checks
         )
-
-    def inputs(self, table: Table, day: date) -> dict[str, str]:
-        """What the table would be made of now: the content of each input partition, reference and landed stream."""
-        found: dict[str, str] = {}
-        for name, window in self.catalogue.computed_from(table).items():
-            if name in REFERENCES:
-                found[name] = self.references.content(name, day)
-                continue
-            for of in self._dates(name, day, window):
-                if provenance := self.lake.provenance(name, of):
-                    found[f"{name}/{of}"] = provenance.content
-        if table.sql is None:
-            streams = [table.stream] if table.stream else sorted({stream for stream, _ in self.index.entries})
-            found |= {f"landing/{s}": self.index.fingerprint(s, day) for s in streams if (s, day) in self.index.entries}
-        return found
-
-    def _dates(self, name: str, day: date, window: Window) -> list[date]:
-        if window.days == "all":
-            return [of for of in self.lake.dates(name) if of <= day]
-        return [day - timedelta(days=back) for back in reversed(range(window.days))]
 
     @contextmanager
     def _inputs(self, table: Table, day: date) -> Iterator[None]:
@@ -129,7 +111,7 @@ class Engine:
         for name, window in table.inputs.items():
             views.append(name)
             if name in REFERENCES:
-                self._con.register(name, self.references.relation(name, day))
+                self._con.register(name, self._freshness.references.relation(name, day))
             else:
                 self._view(name, day, window)
         self._con.execute(f"SET VARIABLE event_date = DATE '{day}'")
@@ -144,7 +126,7 @@ class Engine:
 
     def _view(self, name: str, day: date, window: Window) -> None:
         of = self.catalogue[name]
-        files = [path for d in self._dates(name, day, window) if (path := self.lake.path(name, d)).exists()]
+        files = [path for d in self._freshness.dates(name, day, window) if (path := self._lake.path(name, d)).exists()]
         if window.days == 1 and not files:
             raise InputMissing(
                 f"{name} of {day} does not exist; compute it first: venue materialize {day} --select '{name}+'"

@@ -162,4 +162,3 @@ def _name(stem: str) -> SegmentName | None:
         return SegmentName.parse(stem)
     except ValueError:
         return None
-

@@ -122,4 +122,3 @@ def _missing(low: int, high: int, landed: list[tuple[int, int]]) -> Iterable[tup
             return
     if expected <= high:
         yield expected, high
-

@@ -220,7 +220,13 @@ def _build(
         if not incremental:
             _create(con, catalogue)
         for table in catalogue.tables.values():
-            _fill(con, lake, table, changed[table.name] if incremental else set(publication.contents[table.name]), publication)
+            _fill(
+                con,
+                lake,
+                table,
+                changed[table.name] if incremental else set(publication.contents[table.name]),
+                publication,
+            )
         _record(con, publication)
         _parquet(con, folder / PARQUET, catalogue, publication, changed, previous)
         con.execute("CHECKPOINT venue")
@@ -239,7 +245,9 @@ def _create(con: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
         columns = ", ".join(f"{name} {c.type}" for name, c in table.columns.items())
         name = f"venue.{table.layer}.{table.name}"
         con.execute(f"CREATE TABLE {name} (event_date DATE, {columns})")
-        con.execute(f"COMMENT ON TABLE {name} IS {_quoted(f'{table.description} Grain: {table.grain} and event date.')}")
+        con.execute(
+            f"COMMENT ON TABLE {name} IS {_quoted(f'{table.description} Grain: {table.grain} and event date.')}"
+        )
         con.execute(f"COMMENT ON COLUMN {name}.event_date IS 'Event date'")
         for column, c in table.columns.items():
             meaning = f"{c.description} [{c.unit}]" if c.unit else c.description
@@ -265,7 +273,9 @@ def _record(con: duckdb.DuckDBPyConnection, publication: Publication) -> None:
         "?::VARCHAR AS table_name, ?::BIGINT AS event_dates WHERE false",
         [publication.publication_id, publication.published_at[:19], "", 0],
     )
-    con.execute("COMMENT ON TABLE venue.main.publication IS 'Which publication this is, and how many event dates each table has'")
+    con.execute(
+        "COMMENT ON TABLE venue.main.publication IS 'Which publication this is, and how many event dates each table has'"
+    )
     con.executemany(
         "INSERT INTO venue.main.publication VALUES (?, ?, ?, ?)",
         [
@@ -292,7 +302,10 @@ def _parquet(
         else:
             months = sorted({day[:7] for day in days})
             parts = {
-                f"{name}/{m}.parquet": (f"strftime(event_date, '%Y-%m') = '{m}'", any(d[:7] == m for d in changed[name]))
+                f"{name}/{m}.parquet": (
+                    f"strftime(event_date, '%Y-%m') = '{m}'",
+                    any(d[:7] == m for d in changed[name]),
+                )
                 for m in months
             }
         for part, (condition, is_changed) in parts.items():
@@ -365,7 +378,10 @@ def _versions(home: Home) -> list[Path]:
 
 def _code(catalogue: Catalogue) -> str:
     """Changes when a column, its meaning or the layout changes: the publication is then built anew."""
-    parts = [Path(__file__).read_text(), *(f"{t.name} {t.layer} {t.code} {t.schema}" for t in catalogue.tables.values())]
+    parts = [
+        Path(__file__).read_text(),
+        *(f"{t.name} {t.layer} {t.code} {t.schema}" for t in catalogue.tables.values()),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 
 
@@ -84,7 +84,3 @@ class Options:
     def last_date(self) -> date:
         """The last simulated event date."""
         return self.first_date + timedelta(days=self.days - 1)
-
-    def clean(self) -> Options:
-        """The same people on the same days, with nothing going wrong."""
-        return replace(self, dirt=Dirt.none())

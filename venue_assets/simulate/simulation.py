@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from venue_assets.simulate.records import SIMULATED_STREAMS, Table
 from venue_assets.simulate.truth import Truth
 from venue_assets.simulate.venue_day import VenueDay
 
+WRITERS = 8
 _REFUSED_AS: dict[str, RefusalReason] = {"corrupt": "hash", "missing": "missing"}
 
 
@@ -40,18 +42,20 @@ class Simulation:
     late: list[Parcel] = field(default_factory=list)
     """Segments that are still held back."""
 
-    def land(self, parcel: Parcel) -> None:
-        """Lands one segment, if it lands at all."""
-        written = parcel.land(self.landing)
-        self.segments += written
-        self.segments_by_stream[parcel.stream] += written
-        self.lines += written * len(parcel.lines)
+    def land(self, parcels: Sequence[Parcel]) -> None:
+        """Lands those of the segments that land at all."""
+        # Several at once: nearly all of the time goes into waiting for the disk to confirm.
+        with ThreadPoolExecutor(WRITERS) as pool:
+            written = list(pool.map(lambda parcel: parcel.land(self.landing), parcels))
+        for parcel, manifests in zip(parcels, written, strict=True):
+            self.segments += manifests
+            self.segments_by_stream[parcel.stream] += manifests
+            self.lines += manifests * len(parcel.lines)
 
     def land_late(self) -> int:
         """Lands what was held back; returns the number of segments."""
         held, self.late = self.late, []
-        for parcel in held:
-            self.land(parcel)
+        self.land(held)
         return len(held)
 
 
@@ -93,11 +97,11 @@ def simulate(
     truth = Truth(options, run.incidents, missing_seqs=run.numbering.lost)
     simulation = Simulation(landing, truth)
     for day in options.dates:
-        for parcel in run.play(day, truth):
-            if parcel.fate == "late" and hold_late:
-                simulation.late.append(parcel)
-            else:
-                simulation.land(parcel)
+        parcels = run.play(day, truth)
+        if hold_late:
+            simulation.late += [p for p in parcels if p.fate == "late"]
+            parcels = [p for p in parcels if p.fate != "late"]
+        simulation.land(parcels)
         if progress is not None:
             progress(day)
     if truth_file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -29,14 +29,14 @@ class Outcome:
     figures: dict[VenueDate, Figures] = field(default_factory=dict)
     landed: Counter[StreamDate] = field(default_factory=Counter)
     """Non-empty lines of accepted segments, by stream and the date of their folder."""
-    quarantined: defaultdict[StreamDate, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """Of these, how many of each reason."""
+    quarantined: dict[StreamDate, Counter[str]] = field(default_factory=dict)
+    """Of these, how many of each reason; absent where there are none."""
     refused: Counter[tuple[str, date, RefusalReason]] = field(default_factory=Counter)
     """Refused segments."""
 
     def clean(self, stream: str, day: date) -> int:
         """Rows of a stream's clean table."""
-        return self.landed[stream, day] - sum(self.quarantined[stream, day].values())
+        return self.landed[stream, day] - self.quarantined.get((stream, day), Counter()).total()
 
     @property
     def refused_by_reason(self) -> dict[str, int]:
@@ -61,7 +61,7 @@ class Outcome:
 
     def _judge(self, stream: str, folder: date, copies: Any, reason: Any) -> None:
         self.landed[stream, folder] += int(copies.sum())
-        found = self.quarantined[stream, folder]
+        found: Counter[str] = Counter()
         for r in Reason:
             these = copies[reason == r]
             if r is Reason.MALFORMED:  # has no identity, so no copy of it is a duplicate
@@ -70,8 +70,8 @@ class Outcome:
                 found["duplicate"] += int((these - 1).sum())
                 if r is not Reason.CLEAN:
                     found[r.name.lower()] += len(these)
-        for name in [name for name, n in found.items() if not n]:
-            del found[name]
+        if +found:
+            self.quarantined[stream, folder] = self.quarantined.get((stream, folder), Counter()) + found
 
     def to_json(self) -> dict[str, Any]:
         """Lists of flat rows, in a fixed order."""
@@ -91,7 +91,7 @@ class Outcome:
                     "event_date": str(d),
                     "landed": n,
                     "clean": self.clean(s, d),
-                    "quarantined": dict(sorted(self.quarantined[s, d].items())),
+                    "quarantined": dict(sorted(self.quarantined.get((s, d), Counter()).items())),
                 }
                 for (s, d), n in sorted(self.landed.items())
             ],

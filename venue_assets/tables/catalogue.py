@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -175,7 +175,7 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
 """What SQL may read besides tables: the site and the landing as they are seen from one event date."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def tables_read(sql: str) -> frozenset[str]:
     """The names that a query selects from, without those it defines itself."""
     tree = sqlglot.parse_one(sql, dialect="duckdb")
@@ -206,7 +206,9 @@ _JUDGED: Final[Mapping[str, TableColumn]] = {
     "segment": TableColumn(type="VARCHAR", description="File name of the segment"),
     "line": TableColumn(type="BIGINT", description="Line in the unpacked segment, from 1"),
     "reason": TableColumn(
-        type="VARCHAR", nullable=True, description="Why the line cannot be clean: the first reason that applies, or null"
+        type="VARCHAR",
+        nullable=True,
+        description="Why the line cannot be clean: the first reason that applies, or null",
     ),
     "problem": TableColumn(type="VARCHAR", nullable=True, description="What is wrong with a malformed line, in words"),
     "text": TableColumn(

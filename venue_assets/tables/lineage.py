@@ -26,6 +26,8 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Mapping[str, list[tupl
     for column in table.columns:
         node = lineage(column, query, schema, dialect="duckdb", scope=scope, copy=False)
         assert isinstance(node, Node)
-        leaves = [(n.source.name, n.name.split(".")[-1].strip('"')) for n in node.walk() if isinstance(n.source, exp.Table)]
+        leaves = [
+            (n.source.name, n.name.split(".")[-1].strip('"')) for n in node.walk() if isinstance(n.source, exp.Table)
+        ]
         found[column] = sorted({leaf for leaf in leaves if leaf[0] in catalogue.tables})
     return found

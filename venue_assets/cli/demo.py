@@ -1,0 +1,146 @@
+"""The demonstration: simulate a venue with known truth, run it through the graph, and hold the result against the truth."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from venue_assets.home import Home
+from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
+from venue_assets.simulate import Options, Simulation, remove, simulate
+from venue_assets.tables.catalogue import catalogue
+
+TRUTH: Final = "truth.json"
+FIGURES: Final = (
+    "pf_range",
+    "pf_entrance",
+    "ocr",
+    "pv",
+    "uv",
+    "lov_mean_seconds",
+    "lov_median_seconds",
+    "lov_p90_seconds",
+    "recognition_share",
+    "completed_orders",
+    "paying_users",
+    "gmv",
+    "gmv_anonymous",
+    "cancelled_amount",
+)
+_ASIDE: Final = 1e-9
+"""Relative difference below which two ways of adding the same fractions count as the same figure."""
+
+
+def shipped_site() -> Path:
+    """The site file that the demonstration plays."""
+    beside = Path(__file__).resolve().parents[1] / "simulate" / "site.toml"
+    return beside if beside.exists() else Path(__file__).resolve().parents[2] / "data" / "site.toml"
+
+
+def ensure_site(home: Home) -> None:
+    """Give an empty home the shipped site file."""
+    if not home.site_file.exists():
+        home.root.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shipped_site(), home.site_file)
+
+
+def is_landed(home: Home, options: Options) -> bool:
+    """Whether exactly these options were simulated here before, for the site as it is now."""
+    try:
+        before = json.loads((home.root / TRUTH).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    now = json.loads(json.dumps(asdict(options), default=str))
+    return bool(before.get("options") == now and before.get("site") == home.site_file.read_text())
+
+
+def land(home: Home, options: Options, **more: Any) -> Simulation:
+    """Replace what the gateways `sim*` landed with a new simulation; nothing else in the landing is touched."""
+    truth = home.root / TRUTH
+    truth.unlink(missing_ok=True)
+    remove(home.landing)
+    run = simulate(home.site, home.landing, options, truth_file=truth, **more)
+    content = json.loads(truth.read_text())
+    content["site"] = home.site_file.read_text()
+    truth.write_text(json.dumps(content, indent=1))
+    return run
+
+
+def forget_unlanded(home: Home) -> None:
+    """Drop partitions of dates outside of what landed: an earlier, longer simulation left them."""
+    landed = scan(home.landing).dates()
+    lake = Lake(home.lake)
+    for table in catalogue().tables:
+        for day in lake.dates(table):
+            if not landed or not landed[0] <= day <= landed[-1]:
+                lake.remove(table, day)
+
+
+def not_fresh(home: Home) -> list[date]:
+    """Dates that have something to compute."""
+    freshness = Freshness(home, catalogue(), scan(home.landing))
+    return [
+        day
+        for day in freshness.operating_dates()
+        if any(freshness.state(table, day).condition != "fresh" for table in catalogue().tables.values())
+    ]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A published figure that is not what the truth expects."""
+
+    venue_id: str
+    event_date: str
+    figure: str
+    published: Any
+    expected: Any
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """The published metrics against the truth: `expected` is what the dirt leaves, `clean` what really happened."""
+
+    compared: int
+    differences: Sequence[Difference]
+    effect: Sequence[tuple[str, Any, Any]]
+    """Per figure that adds up: sum of what really happened, and of what was published."""
+
+
+def reconcile(home: Home, published: Sequence[dict[str, Any]]) -> Reconciliation:
+    """Hold rows of `primary_metrics` against the truth that the simulation wrote."""
+    truth = json.loads((home.root / TRUTH).read_text())
+    found = {(row["venue_id"], str(row["event_date"])): row for row in published}
+    expected = truth["expected"]["primary_metrics"]
+    differences = [
+        Difference(e["venue_id"], e["event_date"], figure, row.get(figure), e[figure])
+        for e in expected
+        for row in [found.get((e["venue_id"], e["event_date"]), {})]
+        for figure in FIGURES
+        if not _same(row.get(figure), e[figure])
+    ]
+    clean = truth["clean"]["primary_metrics"]
+    effect = [
+        (
+            figure,
+            sum(Decimal(str(row[figure])) for row in clean if row[figure] is not None),
+            sum(Decimal(str(row[figure])) for row in published if row[figure] is not None),
+        )
+        for figure in ("pf_range", "pf_entrance", "pv", "completed_orders", "paying_users", "gmv", "cancelled_amount")
+    ]
+    return Reconciliation(len(expected) * len(FIGURES), differences, effect)
+
+
+def _same(published: Any, expected: Any) -> bool:
+    if published is None or expected is None:
+        return published is None and expected is None
+    a, b = float(published), float(expected)
+    return abs(a - b) <= _ASIDE * max(abs(a), abs(b), 1.0)

@@ -1,0 +1,102 @@
+"""What people see on the terminal: tables, progress, and one clear sentence where something is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from venue_assets.graph.assets import Listener
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+errors = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line of result."""
+    console.print(text)
+
+
+def problem(text: str) -> None:
+    """One sentence about what is wrong, on standard error."""
+    errors.print(f"[bold red]error:[/] {_escaped(text)}", soft_wrap=True)
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Iterable[str] = (),
+    wrap: Iterable[str] = (),
+) -> None:
+    """A table; numbers to the `right`. Only the columns to `wrap` break their text."""
+    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    numeric, wrapped = set(right), set(wrap)
+    for column in columns:
+        shown.add_column(column, justify="right" if column in numeric else "left", no_wrap=column not in wrapped)
+    for row in rows:
+        shown.add_row(*(value if isinstance(value, str) else plain(value) for value in row))
+    console.print(shown)
+
+
+def plain(value: Any) -> str:
+    """A value as people read it; nothing as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() else f"{value:,.3f}"
+    if isinstance(value, int | Decimal):
+        return f"{value:,}"
+    return str(value)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Progress]:
+    """A progress bar over `total` steps; nothing where nobody looks."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as bar:
+        bar.add_task(what, total=total)
+        yield bar
+
+
+@contextmanager
+def computing(days: Sequence[date], tables: int) -> Iterator[Listener]:
+    """Progress of a run: one step per table and date, and which one it is at."""
+    with progress("materialize", len(days) * tables) as bar:
+
+        def listener(day: date, name: str) -> None:
+            bar.update(bar.task_ids[0], description=f"{day} {name}", advance=1)
+
+        yield listener
+
+
+def dates(days: Sequence[date]) -> str:
+    """Dates in few words: ranges of consecutive days."""
+    runs: list[list[date]] = []
+    for day in sorted(days):
+        if runs and day - runs[-1][1] == timedelta(days=1):
+            runs[-1][1] = day
+        else:
+            runs.append([day, day])
+    return ", ".join(str(a) if a == b else f"{a}...{b}" for a, b in runs)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

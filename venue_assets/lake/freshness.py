@@ -1,0 +1,96 @@
+"""Freshness: what each partition would be made of now, against what it was made of, for any table and date.
+
+stale = an input partition's content differs from the one recorded at computation, or the table's definition does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from venue_assets.home import Home
+from venue_assets.lake.landing_index import LandingIndex
+from venue_assets.lake.reference import References
+from venue_assets.lake.store import Lake, Provenance
+from venue_assets.tables.catalogue import REFERENCES, Catalogue, Table, Window
+
+Condition = Literal["fresh", "stale", "failed", "missing"]
+WORST_FIRST: tuple[Condition, ...] = ("failed", "missing", "stale", "fresh")
+
+
+@dataclass(frozen=True)
+class State:
+    """How a partition stands, and why, in one line (empty where it is fresh)."""
+
+    condition: Condition
+    why: str = ""
+
+
+class Freshness:
+    """What partitions are made of. Reads footers only, each once until `forget` is told that it changed."""
+
+    def __init__(self, home: Home, catalogue: Catalogue, index: LandingIndex) -> None:
+        self.lake = Lake(home.lake)
+        self.index = index
+        self.references = References(home.site, index)
+        self._catalogue = catalogue
+        self._provenance: dict[tuple[str, date], Provenance | None] = {}
+
+    def provenance(self, table: str, day: date) -> Provenance | None:
+        """What the partition holds and was made of."""
+        if (table, day) not in self._provenance:
+            self._provenance[table, day] = self.lake.provenance(table, day)
+        return self._provenance[table, day]
+
+    def forget(self, table: str, day: date) -> None:
+        """Read the partition's footer anew next time."""
+        self._provenance.pop((table, day), None)
+
+    def inputs(self, table: Table, day: date) -> dict[str, str]:
+        """What the table would be made of now: the content of each input partition, reference and landed stream."""
+        found: dict[str, str] = {}
+        for name, window in self._catalogue.computed_from(table).items():
+            if name in REFERENCES:
+                found[name] = self.references.content(name, day)
+                continue
+            for of in self.dates(name, day, window):
+                if provenance := self.provenance(name, of):
+                    found[f"{name}/{of}"] = provenance.content
+        if table.sql is None:
+            streams = [table.stream] if table.stream else sorted({stream for stream, _ in self.index.entries})
+            found |= {f"landing/{s}": self.index.fingerprint(s, day) for s in streams if (s, day) in self.index.entries}
+        return found
+
+    def dates(self, name: str, day: date, window: Window) -> list[date]:
+        """The dates of input `name` that a table of date `day` reads."""
+        if window.days == "all":
+            return [of for of in self.lake.dates(name) if of <= day]
+        return [day - timedelta(days=back) for back in reversed(range(window.days))]
+
+    def state(self, table: Table, day: date) -> State:
+        """How the partition of `table` for `day` stands."""
+        if failure := self.lake.failure(table.name, day):
+            return State("failed", f"{table.name}: {failure.error.splitlines()[0]}")
+        provenance = self.provenance(table.name, day)
+        if provenance is None:
+            return State("missing", f"{table.name}: never computed")
+        if provenance.code != table.code:
+            return State("stale", f"{table.name}: its definition changed since it was computed")
+        now = self.inputs(table, day)
+        if changed := sorted({n for n in now | dict(provenance.inputs) if now.get(n) != provenance.inputs.get(n)}):
+            return State("stale", f"{table.name}: {', '.join(changed[:3])} changed since it was computed")
+        return State("fresh")
+
+    def operating_dates(self) -> list[date]:
+        """Dates that landed or lie in the lake, and the dates without data between a venue's first and last landed one."""
+        landed = self.index.dates()
+        between = [landed[0] + timedelta(days=n) for n in range((landed[-1] - landed[0]).days + 1)] if landed else []
+        computed = {day for name in self._catalogue.tables for day in self.lake.dates(name)}
+        return sorted({*between, *computed})
+
+
+def worst(states: Iterable[State]) -> State:
+    """The state that asks most for attention."""
+    return min(states, key=lambda s: WORST_FIRST.index(s.condition), default=State("missing", "never computed"))
