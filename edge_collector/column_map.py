@@ -15,6 +15,7 @@ Rules that a map's author should know:
   `order_total` the order's total, repeated on each of its lines: the first usable line carries it, the others 0.00.
   Amounts are decimal, rounded half up to two places.
 - A line that is cancelled or refunded has quantity and amount made positive: its status says what its sign said.
+- An export is expected to hold whole orders: half an order has other positions, and perhaps another time.
 - A member number such as 13085.0, which is what spreadsheets and data frames make of 13085, is read as 13085.
 """
 

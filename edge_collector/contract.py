@@ -52,6 +52,7 @@ DECIMAL: Final = r"^-?[0-9]{1,16}(?:\.[0-9]{1,2})?$"
 INTEGER_RANGE: Final = (-(2**63), 2**63 - 1)
 
 Text = Annotated[str, Field(min_length=1), Kind("VARCHAR", _TEXT)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$"), Kind("VARCHAR", r'"[A-Za-z0-9_.]+"')]
 Instant = Annotated[str, Field(pattern=RFC_3339), Kind("TIMESTAMP", f'"{_DATE}T{_TIME}{_OFFSET}"', "UTC")]
 Integer = Annotated[
     int, Field(ge=INTEGER_RANGE[0], le=INTEGER_RANGE[1]), Kind("BIGINT", r"(?:0|-?[1-9][0-9]{0,17})", "count")
@@ -67,8 +68,8 @@ class Record(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
-    gateway_id: Text = Field(description="Gateway that captured the record")
-    boot_id: Text = Field(description="Run of the gateway in which the record was captured")
+    gateway_id: Name = Field(description="Gateway that captured the record")
+    boot_id: Name = Field(description="Run of the gateway in which the record was captured")
     seq: Integer = Field(description="Consecutive number of the record per gateway, boot and stream")
     venue_id: Text = Field(description="Venue where it happened")
     device_id: Text = Field(description="Device that observed it")

@@ -69,8 +69,8 @@ Resolution = Literal["exact", "ambiguous", "nonexistent"]
 def to_instant(local: datetime, time_zone: str) -> tuple[datetime, Resolution]:
     """The instant that a naive local wall-clock time means, and how sure that is.
 
-    An ambiguous time (clocks went back) means the earlier instant, a nonexistent one (clocks went forward) moves forward
-    by the gap.
+    An ambiguous time (clocks went back) means the earlier instant, a nonexistent one (clocks went forward) moves
+    forward by the gap.
     """
     zone = ZoneInfo(time_zone)
     first = local.replace(tzinfo=zone, fold=0)

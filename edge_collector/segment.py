@@ -28,6 +28,8 @@ MANIFEST_SUFFIX = ".manifest.json"
 MAX_SEGMENT_BYTES = 4 * 1024**3
 """A segment that unpacks to more is refused: nothing that a gateway ships comes near it."""
 
+_UNPACK_STEP = 16 * 1024
+
 NAME_PART = re.compile(r"[A-Za-z0-9_.]+")
 _STEM = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.]+)-([0-9]+)-([0-9]+)")
 
@@ -61,7 +63,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
 
-    schema_: Literal[1] = Field(LANDING_SCHEMA, alias="schema")  # type: ignore[assignment]
+    schema_: Literal[1] = Field(LANDING_SCHEMA, alias="schema")
     stream: str
     event_date: Annotated[date, Field(strict=False)]
     gateway_id: str
@@ -149,17 +151,34 @@ def read_segment(path: Path, manifest: Manifest) -> bytes:
     digest = hashlib.sha256(packed).hexdigest()
     if digest != manifest.sha256:
         raise Refused("hash", f"sha256 is {digest[:12]}..., the manifest states {manifest.sha256[:12]}...")
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
-            content = reader.read(MAX_SEGMENT_BYTES)
-            if reader.read(1):
-                raise Refused("undecodable", f"unpacks to more than {MAX_SEGMENT_BYTES} bytes")
-    except zstandard.ZstdError as error:
-        raise Refused("undecodable", str(error)) from None
+    content = _unpack(packed)
     rows = count_rows(content)
     if rows != manifest.rows:
         raise Refused("row_count", f"{rows} non-empty lines, the manifest states {manifest.rows}")
     return content
+
+
+def _unpack(packed: bytes) -> bytes:
+    """The content of all frames. A frame that is cut short is an error; a stream reader would not tell."""
+    found: list[bytes] = []
+    size = 0
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    rest = memoryview(packed)
+    try:
+        while rest:
+            # In small pieces, so that a few bytes that unpack to gigabytes are stopped early.
+            found.append(frame.decompress(rest[:_UNPACK_STEP]))
+            rest = rest[_UNPACK_STEP:]
+            if (size := size + len(found[-1])) > MAX_SEGMENT_BYTES:
+                raise Refused("undecodable", f"unpacks to more than {MAX_SEGMENT_BYTES} bytes")
+            if frame.eof and (rest or frame.unused_data):
+                rest = memoryview(frame.unused_data + rest.tobytes())
+                frame = zstandard.ZstdDecompressor().decompressobj()
+    except zstandard.ZstdError as error:
+        raise Refused("undecodable", str(error)) from None
+    if not frame.eof:
+        raise Refused("undecodable", "the zstd frame is cut short")
+    return b"".join(found)
 
 
 def count_rows(content: bytes) -> int:

@@ -167,7 +167,9 @@ def _inconsistencies(site: Site) -> Iterable[str]:
         if activity.venue_id not in venues:
             yield f"activities[{i}].venue_id: {activity.venue_id!r} is given; one of {sorted(venues)} is expected"
         if activity.last_date < activity.first_date:
-            yield f"activities[{i}].last_date: {activity.last_date} is given; {activity.first_date} or later is expected"
+            yield (
+                f"activities[{i}].last_date: {activity.last_date} is given; {activity.first_date} or later is expected"
+            )
         if activity.id == "none":
             yield f"activities[{i}].id: 'none' is given; it stands for days without an activity"
         for j, other in enumerate(site.activities[:i]):

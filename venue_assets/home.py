@@ -1,4 +1,4 @@
-"""Where everything of one installation lies: the folder that VENUE_DATA names. Paths only; nothing is read or written."""
+"""Where everything of one installation lies: the folder that VENUE_DATA names. Paths, and the site file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration: simulate a venue with known truth, run it through the graph, and hold the result against the truth."""
+"""The demonstration: what it lands, what of it is to be computed, and whether the result is what the truth expects."""
 
 from __future__ import annotations
 

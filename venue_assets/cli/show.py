@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from venue_assets.graph.assets import Listener
+if TYPE_CHECKING:
+    from venue_assets.graph.assets import Listener
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True, highlight=False)
@@ -26,7 +28,7 @@ def say(text: str) -> None:
 
 def problem(text: str) -> None:
     """One sentence about what is wrong, on standard error."""
-    errors.print(f"[bold red]error:[/] {_escaped(text)}", soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {verbatim(text)}", soft_wrap=True)
 
 
 def table(
@@ -98,5 +100,14 @@ def dates(days: Sequence[date]) -> str:
     return ", ".join(str(a) if a == b else f"{a}...{b}" for a, b in runs)
 
 
-def _escaped(text: str) -> str:
+def relative(path: Path) -> str:
+    """A path as one types it here: relative where it lies below the current folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def verbatim(text: str) -> str:
+    """Text whose brackets are shown as they are instead of being taken for colours."""
     return text.replace("[", r"\[")

@@ -1,7 +1,8 @@
 """The assets: one step that computes the selected tables, in order, for each event date of the run.
 
 One step for all tables, as dbt projects are run: a day is one process, and a date that fails stops its own downstream
-tables and nothing else. Materializations and checks are logged per date, so that after a range only the bad date is failed.
+tables and nothing else. Materializations and checks are logged per date, so that after a range only the bad date is
+failed.
 """
 
 import os
@@ -67,7 +68,7 @@ def build_assets(
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def venue(context: dg.AssetExecutionContext, home: HomeResource, engine: DuckDBResource) -> Iterator[Any]:
-        context.instance.add_run_tags(context.run_id, {PROCESS_TAG: own_process()})
+        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: own_process()})
         selected = {key.to_user_string() for key in context.selected_asset_keys}
         days = sorted(date.fromisoformat(key) for key in context.partition_keys)
         at = home.open()
@@ -98,7 +99,7 @@ def _compute(
             if listener := _listener.get():
                 listener(day, table.name)
             try:
-                computed = engine.compute(table, day, run_id=context.run_id)
+                computed = engine.compute(table, day, run_id=context.run.run_id)
             except Exception as error:  # one date's trouble, whatever it is, must not become that of the others
                 if isinstance(error, BlockingCheckFailed):
                     _log_checks(context, table.name, day, error.checks)

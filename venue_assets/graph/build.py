@@ -27,7 +27,6 @@ def build_definitions(home: Home, *, lineage: bool = True) -> dg.Definitions:
     job = dg.define_asset_job(
         JOB,
         selection="*",
-        partitions_def=partitions,
         executor_def=dg.in_process_executor,
         description="All tables of an event date, from what landed to what is published, in one process.",
     )

@@ -60,8 +60,8 @@ def materialize(
     partitions = set(event_dates(home.site).get_partition_keys())
     if outside := [day for day in days if key(day) not in partitions]:
         raise OutsidePartitions(
-            f"{outside[0]} is given; dates from {home.site.opened_on} (the earliest opened_on in site.toml) to today are "
-            "expected"
+            f"{outside[0]} is given; dates from {home.site.opened_on} (the earliest opened_on in site.toml) to today "
+            "are expected"
         )
     job = build_definitions(home, lineage=False).resolve_job_def(JOB)
     outcomes = []

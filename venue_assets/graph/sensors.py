@@ -44,7 +44,8 @@ class Seen:
 def changed_dates(index: LandingIndex, seen: Mapping[date, Seen], busy: set[date], now: float) -> dict[date, Seen]:
     """Dates to launch, with what will then have been seen; dates whose content stayed the same are not among them.
 
-    `busy` dates have a run in flight and `now` (seconds since 1970) tells which still settle: both wait for a later tick.
+    `busy` dates have a run in flight and `now` (seconds since 1970) tells which still settle: both wait for a later
+    tick.
     """
     return {day: new for day, new in _looked_at(index, seen, busy, now).items() if _content(seen, day) != new.content}
 
@@ -72,8 +73,9 @@ def build_sensor(home: Home, site: Site) -> dg.SensorDefinition:
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Looks at the landing every second and materializes each event date whose landed segments changed: new, late "
-            "or landed again with other content. Never one twice for the same content, never two runs of one date at once."
+            "Looks at the landing every second and materializes each event date whose landed segments changed: new, "
+            "late or landed again with other content. Never one twice for the same content, never two runs of one date "
+            "at once."
         ),
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult:

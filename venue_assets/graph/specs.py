@@ -42,7 +42,9 @@ def asset_spec(
     return dg.AssetSpec(
         key=table.name,
         deps=[_dep(name, window) for name, window in catalogue.lake_inputs(table).items()],
-        description=f"{table.description}\n\n**Grain**: {table.grain} within an event date. **Key**: {', '.join(table.key)}.",
+        description=(
+            f"{table.description}\n\n**Grain**: {table.grain} within an event date. **Key**: {', '.join(table.key)}."
+        ),
         group_name=table.layer,
         owners=[table.owner],
         kinds={"duckdb", "parquet", "sql" if table.sql else "python"},
@@ -58,9 +60,9 @@ def published_spec(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str
         key=PUBLISHED,
         deps=list(catalogue.tables),
         description=(
-            "What analysts open: `published/venue.duckdb` with every table in a schema per layer, and Parquet of metrics, "
-            "sessions and order lines. A date is published when all its tables fit together; readers of the earlier "
-            "publication keep it as long as they have it open."
+            "What analysts open: `published/venue.duckdb` with every table in a schema per layer, and Parquet of "
+            "metrics, sessions and order lines. A date is published when all its tables fit together; readers of the "
+            "earlier publication keep it as long as they have it open."
         ),
         group_name="published",
         owners=["team:analytics"],

@@ -129,7 +129,7 @@ def _is_row(text: str, width: int, delimiter: str) -> bool:
 
 
 def _looks_whole(text: str, width: int, delimiter: str) -> bool:
-    """Whether a line has as many delimiters as a row: two such lines with a quote each are two bad rows, not one good."""
+    """Whether a line has as many delimiters as a row. Two such lines with a quote each are two bad rows, not one."""
     return text.count(delimiter) == width - 1
 
 

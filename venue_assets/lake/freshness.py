@@ -84,7 +84,7 @@ class Freshness:
         return State("fresh")
 
     def operating_dates(self) -> list[date]:
-        """Dates that landed or lie in the lake, and the dates without data between a venue's first and last landed one."""
+        """Dates that landed or lie in the lake, and those without data between the first and the last landed one."""
         landed = self.index.dates()
         between = [landed[0] + timedelta(days=n) for n in range((landed[-1] - landed[0]).days + 1)] if landed else []
         computed = {day for name in self._catalogue.tables for day in self.lake.dates(name)}

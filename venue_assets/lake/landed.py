@@ -152,7 +152,8 @@ def _proof(stream: str) -> str:
 def _lines(stream: str, segments: list[tuple[LandedSegment, bytes]], *, more: bool) -> _Lines:
     accepted = [segment.manifest for segment, _ in segments]
     split = [_split(content) for _, content in segments]
-    raw, text = (pl.concat([part[i] for part in split], rechunk=True) for i in (0, 1))
+    raw = pl.concat([part[0] for part in split], rechunk=True)
+    text = pl.concat([part[1] for part in split], rechunk=True)
     numbers = np.concatenate([part[2] for part in split])
     proven = text.str.contains(_proof(stream)).fill_null(False) & (raw.bin.size() <= MAX_LINE_BYTES)
     doubtful = (~proven).arg_true().to_numpy()
@@ -183,7 +184,10 @@ def _lines(stream: str, segments: list[tuple[LandedSegment, bytes]], *, more: bo
 
 
 def _split(content: bytes) -> tuple[pl.Series, pl.Series, np.ndarray[Any, Any]]:
-    """The non-empty lines, each with its line feed, as bytes and as text (null where not UTF-8), and their numbers from 1."""
+    """The non-empty lines, each with its line feed, and their numbers from 1.
+
+    Given as bytes, and as text that is null where a line is not UTF-8.
+    """
     octets = np.frombuffer(content, dtype=np.uint8)
     ends = np.flatnonzero(octets == 0x0A).astype(np.int64) + 1
     if content and not content.endswith(b"\n"):

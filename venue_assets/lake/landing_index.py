@@ -1,6 +1,7 @@
 """What has landed: which segments lie in which folder, and a fingerprint of their content per event date.
 
-A tick of the sensor costs one `scandir` per folder and one `stat` per file; contents are hashed only where those differ.
+A tick of the sensor costs one `scandir` per folder and one `stat` per file; contents are hashed only where those
+differ.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ class LandingIndex:
                     by_gateway[gateway.gateway_id] = day
         found: dict[str, date] = {}
         for device in site.devices:
-            if (day := by_gateway.get(device.gateway_id)) is not None:
-                found[device.venue_id] = min(day, found.get(device.venue_id, date.max))
+            if (first := by_gateway.get(device.gateway_id)) is not None:
+                found[device.venue_id] = min(first, found.get(device.venue_id, date.max))
         return found
 
     def names(self, stream: str) -> Iterable[tuple[date, SegmentName, Entry]]:

@@ -269,12 +269,14 @@ def _fill(con: duckdb.DuckDBPyConnection, lake: Lake, table: Table, days: set[st
 
 def _record(con: duckdb.DuckDBPyConnection, publication: Publication) -> None:
     con.execute(
-        "CREATE OR REPLACE TABLE venue.main.publication AS SELECT ?::VARCHAR AS publication_id, ?::TIMESTAMP AS published_at, "
+        "CREATE OR REPLACE TABLE venue.main.publication AS "
+        "SELECT ?::VARCHAR AS publication_id, ?::TIMESTAMP AS published_at, "
         "?::VARCHAR AS table_name, ?::BIGINT AS event_dates WHERE false",
         [publication.publication_id, publication.published_at[:19], "", 0],
     )
     con.execute(
-        "COMMENT ON TABLE venue.main.publication IS 'Which publication this is, and how many event dates each table has'"
+        "COMMENT ON TABLE venue.main.publication IS "
+        "'Which publication this is, and how many event dates each table has'"
     )
     con.executemany(
         "INSERT INTO venue.main.publication VALUES (?, ?, ?, ?)",
@@ -316,8 +318,8 @@ def _parquet(
                 continue
             order = ", ".join(["event_date", *table.key])
             con.execute(
-                f"COPY (SELECT * FROM venue.{table.layer}.{name} WHERE {condition} ORDER BY {order}) TO {_quoted(target)} "
-                f"(FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v1, "
+                f"COPY (SELECT * FROM venue.{table.layer}.{name} WHERE {condition} ORDER BY {order}) "
+                f"TO {_quoted(target)} (FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v1, "
                 f"KV_METADATA {{publication_id: '{publication.publication_id}'}})"
             )
 

@@ -1,7 +1,7 @@
 """The catalogue: every table with its contract, its SQL and its place among the others.
 
-A table is a pair of files, `<layer>/<name>.sql` and `<layer>/<name>.yaml`. Columns of raw and clean tables come from the
-record contract; which tables a table reads comes from its SQL, which dates of them from its YAML.
+A table is a pair of files, `<layer>/<name>.sql` and `<layer>/<name>.yaml`. Columns of raw and clean tables come from
+the record contract; which tables a table reads comes from its SQL, which dates of them from its YAML.
 
 What does not belong here: how a table is computed or where it lies.
 """
@@ -9,7 +9,7 @@ What does not belong here: how a table is computed or where it lies.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from graphlib import TopologicalSorter
@@ -113,7 +113,7 @@ class Catalogue:
     tables: Mapping[str, Table]
     references: Mapping[str, Mapping[str, str]]
 
-    def __iter__(self) -> Iterable[Table]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Table]:
         return iter(self.tables.values())
 
     def __getitem__(self, name: str) -> Table:

@@ -16,9 +16,9 @@ from edge_collector.contract import TIME_THAT_COUNTS, columns
 def judge_sql(stream: str) -> str:
     """The query over `landed_lines`, `seen`, `venues`, `devices` and `venue_day_spans` for one stream.
 
-    `landed_lines` has (n, segment, line, text, problem, created_at): `text` is a canonical line or null, `n` numbers the
-    lines in byte order of segment name, then line. `seen` holds identities of earlier batches of the same date. The rows
-    come in the order of `n`, with the columns of the raw table and `n` itself.
+    `landed_lines` has (n, segment, line, text, problem, created_at): `text` is a canonical line or null, `n` numbers
+    the lines in byte order of segment name, then line. `seen` holds identities of earlier batches of the same date.
+    The rows come in the order of `n`, with the columns of the raw table and `n` itself.
     """
     fields = columns(stream)
     structure = json.dumps({c.name: _json_type(c.type) for c in fields})

@@ -1,0 +1,62 @@
+"""What tests of all rooms share: fresh homes, and the engine over them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from venue_assets.home import Home
+from venue_assets.lake.engine import Computed, Engine
+from venue_assets.lake.landing_index import scan
+from venue_assets.tables.catalogue import catalogue
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test never reads or writes the data folder of whoever runs it."""
+    monkeypatch.delenv("VENUE_DATA", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home with the shipped site."""
+    root = tmp_path / "home"
+    root.mkdir()
+    shutil.copyfile(REPOSITORY / "data" / "site.toml", root / "site.toml")
+    return Home(root)
+
+
+def compute(home: Home, *days: date, tables: list[str] | None = None) -> list[Computed]:
+    """Compute all tables (or some) for the given dates with the engine alone, without Dagster."""
+    con = duckdb.connect()
+    try:
+        engine = Engine(home, catalogue(), con, scan(home.landing))
+        wanted = [t for t in catalogue().tables.values() if tables is None or t.name in tables]
+        return [engine.compute(table, day) for day in days for table in wanted]
+    finally:
+        con.close()
+
+
+def rows(home: Home, table: str, day: date) -> list[dict[str, object]]:
+    """The rows of one partition, in the order in which they lie."""
+    import pyarrow.parquet as pq
+
+    path = home.lake / table / f"event_date={day}" / "part-0.parquet"
+    return pq.ParquetFile(path).read().to_pylist()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Path]:
+    """Real data and reference cases; tests that need them are skipped where the folder is absent."""
+    if not SHARED.exists():
+        pytest.skip(f"the folder of real data ({SHARED.name}/ beside the repository) is absent")
+    yield SHARED

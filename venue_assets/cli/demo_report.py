@@ -1,0 +1,81 @@
+"""What the demonstration shows at its end: the metrics, how they compare with the truth, where all of it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from venue_assets.cli import show
+from venue_assets.cli.demo import TRUTH, Reconciliation
+from venue_assets.cli.show import relative, say
+from venue_assets.home import Home
+
+_COLUMNS = {
+    "date": "event_date",
+    "activity": "activity_id",
+    "passers-by": "pf_range",
+    "walked in": "pf_entrance",
+    "OCR": "ocr",
+    "PV": "pv",
+    "UV": "uv",
+    "median min": "lov_median_seconds",
+    "recognised": "recognition_share",
+    "orders": "completed_orders",
+    "payers": "paying_users",
+    "GMV": "gmv",
+}
+
+
+def metrics(rows: Sequence[dict[str, Any]]) -> None:
+    """A table per venue, with a row per date."""
+    for venue in dict.fromkeys(row["venue_id"] for row in rows):
+        own = [dict(row) for row in rows if row["venue_id"] == venue]
+        for row in own:
+            for share in ("ocr", "recognition_share"):
+                row[share] = None if row[share] is None else f"{row[share]:.1%}"
+            row["lov_median_seconds"] = (
+                None if row["lov_median_seconds"] is None else f"{row['lov_median_seconds'] / 60:.1f}"
+            )
+        say("")
+        show.table(
+            f"{venue} ({own[0]['currency']})",
+            list(_COLUMNS),
+            [[row[name] for name in _COLUMNS.values()] for row in own],
+            right=set(_COLUMNS) - {"date", "activity"},
+        )
+
+
+def reconciliation(found: Reconciliation) -> None:
+    """Whether every figure is what the truth expects; and if so, what the dirt cost."""
+    say("")
+    if found.differences:
+        say(f"[bold red]{len(found.differences)} of {found.compared} figures differ from the truth:[/]")
+        show.table(
+            "differences",
+            ["venue", "date", "figure", "published", "expected"],
+            [[d.venue_id, d.event_date, d.figure, d.published, d.expected] for d in found.differences[:20]],
+        )
+        return
+    say(
+        f"[bold green]Reconciled with the truth[/]: all {found.compared} figures are exactly what the landed records "
+        "allow."
+    )
+    show.table(
+        "What the dirt cost (malformed, lost and refused records, an offline gateway)",
+        ["figure", "really happened", "found", "share"],
+        [[n, clean, there, f"{there / clean:.1%}" if clean else "-"] for n, clean, there in found.effect],
+        right=["really happened", "found", "share"],
+    )
+
+
+def places(home: Home) -> None:
+    """Where everything lies."""
+    say("")
+    for what, path in (
+        ("landed segments", home.landing),
+        ("tables (Parquet)", home.lake),
+        ("for analysts", home.published / "venue.duckdb"),
+        ("", home.published / "parquet"),
+        ("the truth", home.root / TRUTH),
+    ):
+        say(f"{what:17} {relative(path)}")

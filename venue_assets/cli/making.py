@@ -1,0 +1,180 @@
+"""Commands that make landed records: demo, simulate, import."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from venue_assets.cli import show
+from venue_assets.cli.arguments import Days, From, Port, Seed, UserError, Visits, event_date
+from venue_assets.cli.show import relative, say
+from venue_assets.home import VARIABLE, Home
+
+if TYPE_CHECKING:
+    from venue_assets.simulate import Options, Simulation
+
+
+def demo(
+    days: Days = 14,
+    visits: Visits = 2000,
+    seed: Seed = 1,
+    first: From = "2026-01-05",
+    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="Serve the Dagster UI at the end.")] = True,
+    port: Port = 3000,
+) -> None:
+    """Simulate two weeks of two venues, run them through the graph and hold the result against the truth.
+
+    The same options again change nothing; other options replace what the gateways sim* landed, never anything else.
+
+    Example: [bold]venue demo --days 7 --visits 500 --no-ui[/]
+    """
+    from venue_assets.cli.looking import serve
+
+    home = Home.of_environment("data/demo")
+    _demonstrate(home, days, visits, seed, first)
+    if ui:
+        serve(home, port=port)
+    else:
+        say(
+            'Next: [bold]venue demo[/] serves the UI, [bold]venue query "SELECT ..."[/] asks the tables, '
+            "[bold]venue status[/] shows what is fresh"
+        )
+        say(f"      (this demo's data: {VARIABLE}={relative(home.root)})")
+
+
+def _demonstrate(home: Home, days: int, visits: int, seed: int, first: str) -> None:
+    from venue_assets.cli import demo as demonstration
+    from venue_assets.cli import demo_report
+    from venue_assets.cli.query import connect
+    from venue_assets.cli.running import compute
+    from venue_assets.tables.catalogue import catalogue
+
+    wanted = _options(days, visits, seed, first)
+    demonstration.ensure_site(home)
+    _check(home, wanted)
+    if demonstration.is_landed(home, wanted):
+        say(f"Simulated before with the same options: {days} days from {wanted.first_date}, seed {seed}")
+    else:
+        run = _land(home, wanted)
+        say(
+            f"Simulated {days} days from {wanted.first_date}: {run.lines:,} lines in {run.segments:,} segments "
+            f"-> {relative(home.landing)}"
+        )
+        demonstration.forget_unlanded(home)
+    if due := demonstration.not_fresh(home):
+        compute(home, due)
+    else:
+        say("Every table is fresh: nothing to compute")
+    with connect(home, catalogue()) as con:
+        rows = con.sql("SELECT * FROM primary_metrics ORDER BY venue_id, event_date").to_arrow_table().to_pylist()
+    demo_report.metrics(rows)
+    demo_report.reconciliation(demonstration.reconcile(home, rows))
+    demo_report.places(home)
+
+
+def simulate(days: Days = 14, visits: Visits = 2000, seed: Seed = 1, first: From = "2026-01-05") -> None:
+    """Land what the site's gateways sim* would have captured, with known truth and the dirt of real life.
+
+    Example: [bold]venue simulate --days 3 --visits 100 --from 2026-02-01[/]
+    """
+    home = Home.of_environment()
+    wanted = _options(days, visits, seed, first)
+    _check(home, wanted)
+    run = _land(home, wanted)
+    say(f"Landed {run.lines:,} lines in {run.segments:,} segments -> {relative(home.landing)}")
+    say(f"Truth -> {relative(home.root / 'truth.json')}")
+    say(f"Next: [bold]venue materialize {max(wanted.first_date, home.site.opened_on)}...{wanted.last_date}[/]")
+
+
+def _options(days: int, visits: int, seed: int, first: str) -> Options:
+    from venue_assets.simulate import Options
+
+    try:
+        wanted = Options(first_date=event_date(first), days=days, visits=visits, seed=seed)
+        _ = wanted.last_date  # there is one only within the calendar
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except OverflowError:
+        raise UserError(f"--from {first} is given with --days {days}; the calendar ends before") from None
+    return wanted
+
+
+def _check(home: Home, wanted: Options) -> None:
+    """Whether the site can be played on these dates: asked before an earlier simulation is removed."""
+    from venue_assets.simulate.landing import SIMULATED
+
+    played = {device.venue_id for device in home.site.devices if device.gateway_id.startswith(SIMULATED)}
+    if not played:
+        raise UserError(
+            f"{home.site_file}: no device has a gateway_id that begins with {SIMULATED!r}; nothing to simulate"
+        )
+    given = f"--from {wanted.first_date} is given with --days {wanted.days}"
+    opening = min(venue.opened_on for venue in home.site.venues if venue.id in played)
+    if wanted.last_date < opening:
+        raise UserError(f"{given}; no venue opens before {opening}")
+    today = datetime.now(UTC).date()
+    if wanted.last_date > today + timedelta(days=1):
+        raise UserError(f"{given}; dates to today ({today}) are expected, because later ones cannot be computed")
+
+
+def _land(home: Home, wanted: Options) -> Simulation:
+    from venue_assets.cli import demo as demonstration
+
+    with show.progress("simulate", wanted.days) as bar:
+        return demonstration.land(home, wanted, progress=lambda _day: bar.advance(bar.task_ids[0]))
+
+
+def import_(
+    kind: Annotated[Literal["counts", "visits", "orders"], typer.Argument(help="What the file holds.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="CSV, Parquet or XLSX; with flows in the map, one file per flow.", metavar="FILE..."),
+    ],
+    map_path: Annotated[Path, typer.Option("--map", help="Column map (TOML).", metavar="MAP.toml")],
+    key_epoch: Annotated[str, typer.Option(help="Name of the pseudonym key in use.")] = "k1",
+) -> None:
+    """Land the rows of another system's file, as a column map says.
+
+    Every row lands, has landed before, or is listed in a rejects file with line and reason. The same file twice changes
+    nothing. User ids become pseudonyms before anything is written.
+
+    Example: [bold]venue import orders export.csv --map data/examples/online_retail/map.toml[/]
+    """
+    from edge_collector.pseudonym import load_pseudonymizer
+    from venue_assets.importing import import_file
+
+    home = Home.of_environment()
+    site = home.site
+    pseudonymizer = load_pseudonymizer(home.pseudonym_key, epoch=key_epoch, create=True)
+    with show.progress("import", 1) as bar:
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(bar.task_ids[0], description=what, completed=done, total=total)
+
+        result = import_file(
+            site, home.landing, kind, files, map_path,
+            pseudonymizer=pseudonymizer, rejects_dir=home.root / "rejects", progress=report,
+        )  # fmt: skip
+    say(
+        f"Read {result.rows_read:,} rows = {result.landed:,} landed + {result.already_landed:,} landed before "
+        f"+ {result.rejected:,} rejected"
+    )
+    if result.ambiguous or result.nonexistent:
+        say(
+            f"Local times: {result.ambiguous:,} exist twice (the earlier was taken), "
+            f"{result.nonexistent:,} do not exist (moved forward)"
+        )
+    if result.rejects_file:
+        say(f"Rejected rows with line and reason -> {relative(result.rejects_file)}")
+    if result.nothing_new:
+        say("Nothing new: all of it had landed before")
+        return
+    first, last = result.event_dates[0], result.event_dates[-1]
+    say(
+        f"{result.records:,} records in {len(result.segments):,} segments, {len(result.event_dates)} event dates "
+        f"-> {relative(home.landing / result.stream)}"
+    )
+    say(f"Next: [bold]venue materialize {first}...{last}[/]")
