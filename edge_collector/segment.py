@@ -30,7 +30,8 @@ MAX_SEGMENT_BYTES = 4 * 1024**3
 
 _UNPACK_STEP = 16 * 1024
 
-NAME_PART = re.compile(r"[A-Za-z0-9_.]+")
+NAME_PATTERN = r"^[A-Za-z0-9_.]+$"
+NAME_PART = re.compile(NAME_PATTERN)
 _STEM = re.compile(r"([A-Za-z0-9_.]+)-([A-Za-z0-9_.]+)-([0-9]+)-([0-9]+)")
 
 
@@ -66,13 +67,13 @@ class Manifest(BaseModel):
     schema_: Literal[1] = Field(LANDING_SCHEMA, alias="schema")
     stream: str
     event_date: Annotated[date, Field(strict=False)]
-    gateway_id: str
-    boot_id: str
+    gateway_id: Annotated[str, Field(pattern=NAME_PATTERN)]
+    boot_id: Annotated[str, Field(pattern=NAME_PATTERN)]
     first_seq: int
     last_seq: int
     seq_ranges: list[SeqRange]
-    rows: Annotated[int, Field(ge=0)]
-    sha256: str
+    rows: int
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     created_at: Annotated[AwareDatetime, Field(strict=False)]
     signature: str | None = None
 
@@ -131,9 +132,11 @@ def read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise Refused("manifest", f"cannot be read ({error.strerror})") from None
     except ValidationError as error:
-        first = error.errors()[0]
+        # Of another schema nothing else is known, so nothing else can be held against it.
+        other_schema = [e for e in error.errors() if e["loc"] == ("schema",) and type(e["input"]) is int]
+        first = (other_schema or error.errors())[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        reason: RefusalReason = "schema" if where == "schema" else "manifest"
+        reason: RefusalReason = "schema" if other_schema else "manifest"
         raise Refused(reason, f"{where}: {first['msg']}, given {str(first['input'])[:60]!r}") from None
     stated = (manifest.stream, f"event_date={manifest.event_date}", f"{manifest.name}{MANIFEST_SUFFIX}")
     found = (path.parent.parent.name, path.parent.name, path.name)

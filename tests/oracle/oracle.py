@@ -376,7 +376,12 @@ def read_manifest(path: Path) -> dict:
     manifest = parse_json(path.read_bytes())
     if type(manifest) is not dict:
         raise Malformed("not an object")
-    for name in ("schema", "first_seq", "last_seq", "rows"):
+    if not is_int(manifest.get("schema")):
+        raise Malformed("schema")
+    # Decision: of another schema nothing else is known, so nothing else can be held against it.
+    if manifest["schema"] != 1:
+        raise Refused("schema")
+    for name in ("first_seq", "last_seq", "rows"):
         if not is_int(manifest.get(name)):
             raise Malformed(name)
     for name in ("gateway_id", "boot_id"):
@@ -405,8 +410,6 @@ def read_segment(folder: Path, manifest_name: str, stream: str, event_date: date
         manifest = read_manifest(folder / manifest_name)
     except Malformed:
         raise Refused("manifest") from None
-    if manifest["schema"] != 1:
-        raise Refused("schema")
     name_parts = [str(manifest[name]) for name in ("gateway_id", "boot_id", "first_seq", "last_seq")]
     if (manifest["stream"], manifest["event_date"]) != (stream, event_date.isoformat()) or "-".join(name_parts) != stem:
         raise Refused("folder")

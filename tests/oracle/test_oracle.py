@@ -505,7 +505,7 @@ def test_event_dates_and_hours_where_clocks_differ(landing, zone, starts, instan
         (("truncated",), "undecodable"),
         (("row_count",), "row_count"),
         # The first that applies.
-        (("manifest_no_rows", "schema"), "manifest"),
+        (("manifest_no_rows", "schema"), "schema"),
         (("schema", "folder_date"), "schema"),
         (("folder_date", "missing"), "folder"),
         (("missing", "hash"), "missing"),

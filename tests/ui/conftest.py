@@ -57,7 +57,7 @@ class Ui:
         return dict(answer["data"])
 
     def until(self, condition: Callable[[], T | None], what: str) -> T:
-        """What `condition` gives as soon as it gives something; fails with the server's last words where it does not."""
+        """What `condition` gives, as soon as it gives something; else fails with the server's last words."""
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
             if self.server.poll() is not None:

@@ -7,7 +7,8 @@ failed.
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
@@ -88,6 +89,7 @@ def _compute(
     context: dg.AssetExecutionContext, engine: Engine, selected: set[str], days: Sequence[date]
 ) -> list[tuple[date, str]]:
     failures: list[tuple[date, str]] = []
+    checked: dict[tuple[str, str], list[tuple[date, CheckResult]]] = defaultdict(list)
     for day in days:
         stopped: set[str] = set()
         for table in engine.catalogue.tables.values():
@@ -101,13 +103,17 @@ def _compute(
             try:
                 computed = engine.compute(table, day, run_id=context.run.run_id)
             except Exception as error:  # one date's trouble, whatever it is, must not become that of the others
-                if isinstance(error, BlockingCheckFailed):
-                    _log_checks(context, table.name, day, error.checks)
+                for check in error.checks if isinstance(error, BlockingCheckFailed) else ():
+                    checked[table.name, check.name].append((day, check))
                 stopped.add(table.name)
                 failures.append((day, f"{table.name}: {error}"))
                 context.log.error(f"{day} {table.name}: {error}\n{traceback.format_exc()}")
                 continue
             _log_materialization(context, computed)
+            for check in computed.checks:
+                checked[table.name, check.name].append((day, check))
+    for (name, _), results in checked.items():
+        _log_check(context, name, results)
     return failures
 
 
@@ -124,27 +130,41 @@ def _log_materialization(context: dg.AssetExecutionContext, computed: Computed) 
             tags={DATA_VERSION_TAG: computed.content},
         )
     )
-    _log_checks(context, computed.table.name, computed.day, computed.checks)
 
 
-def _log_checks(context: dg.AssetExecutionContext, table: str, day: date, checks: Sequence[CheckResult]) -> None:
-    for check in checks:
-        figures = {name: value for name, value in check.figures.items() if value is not None}
-        context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(table),
-                check_name=check.name,
-                passed=check.passed,
-                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-                metadata={"event_date": day.isoformat(), **{n: _shown(v) for n, v in figures.items()}},
-                blocking=check.blocking,
-                description=f"{day}: " + ", ".join(f"{n} {_shown(v)}" for n, v in figures.items()),
-            )
+def _log_check(context: dg.AssetExecutionContext, table: str, results: Sequence[tuple[date, CheckResult]]) -> None:
+    """One evaluation per check and run, with the figures of each date: Dagster keeps no partitions of checks."""
+    failed = [day for day, check in results if not check.passed]
+    one = results[0][1]
+    figures = {day.isoformat(): _words(check.figures) for day, check in results}
+    shown = failed or [day for day, _ in results[-1:]]
+    more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
+    metadata: dict[str, Any] = {"event_dates": len(results), "dates_that_fail": ", ".join(map(str, failed)) or "none"}
+    if len(results) == 1:
+        metadata |= {name: _shown(value) for name, value in one.figures.items() if value is not None}
+    else:
+        metadata["by_date"] = dg.MetadataValue.md("\n".join(f"- **{day}** {words}" for day, words in figures.items()))
+    context.log_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(table),
+            check_name=one.name,
+            passed=not failed,
+            severity=dg.AssetCheckSeverity.ERROR if one.blocking else dg.AssetCheckSeverity.WARN,
+            blocking=one.blocking,
+            description="; ".join(f"{day}: {figures[day.isoformat()]}" for day in shown[:3]) + more,
+            metadata=metadata,
         )
+    )
+
+
+def _words(figures: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in figures.items() if value is not None)
 
 
 def _shown(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    if isinstance(value, float):
+        return round(value, 4)
+    return value if isinstance(value, str | int) else str(value)
 
 
 def _publish(

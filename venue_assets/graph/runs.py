@@ -98,5 +98,6 @@ def _error(result: dg.ExecuteInProcessResult) -> str:
         if event.is_step_failure and event.step_failure_data.error:
             error = event.step_failure_data.error
             user = event.step_failure_data.user_failure_data
-            return (user.description if user and user.description else error.message).strip()
+            cause = error.cause or error
+            return (user.description if user and user.description else cause.message).strip()
     return "" if result.success else "the run did not finish; see it in the UI"
