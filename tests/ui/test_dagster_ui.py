@@ -23,8 +23,8 @@ def test_the_graph_shows_every_table_in_the_group_of_its_layer(page: Page) -> No
         page.locator(f"svg [data-tooltip={group}]").wait_for()
         row = page.locator(f"[class*=itemContainer]:has([title={group}])")
         row.get_by_role("img", name="arrow_drop_down").click()
-    for table in catalogue().tables:
-        page.locator(f"[class*=itemContainer] [title={table}]").wait_for()
+    for name in catalogue().tables:
+        page.locator(f"[class*=itemContainer] [title={name}]").wait_for()
 
     shown: dict[str, set[str]] = {}
     icon = "[class*=itemContainer] [role=img][aria-label=asset_group]"

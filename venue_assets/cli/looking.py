@@ -82,13 +82,17 @@ def ui(
 
 def serve(home: Home, *, port: int, host: str = "127.0.0.1") -> None:
     """Serve the UI until Ctrl-C; ends with the exit code of the server where that failed."""
-    from venue_assets.cli.serve import dagster_dev
+    from venue_assets.cli.serve import CannotServe, dagster_dev
 
-    say(
-        f"\nDagster UI: [bold]http://{host}:{port}[/]   "
-        f"(stop it with Ctrl-C; start it again with: {VARIABLE}={relative(home.root)} venue ui)"
-    )
-    code = dagster_dev(home, host=host, port=port)
+    def ready() -> None:
+        say(f"Dagster UI: [bold]http://{host}:{port}[/]")
+        say(f"Stop it with Ctrl-C; start it again with: {VARIABLE}={relative(home.root)} uv run venue ui")
+
+    say("\nStarting the Dagster UI ...")
+    try:
+        code = dagster_dev(home, host=host, port=port, ready=ready)
+    except CannotServe as error:
+        raise UserError(str(error)) from None
     if code not in (0, -2, 130):
         raise typer.Exit(code)
 

@@ -8,7 +8,7 @@ failed.
 import os
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
@@ -19,7 +19,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster_duckdb import DuckDBResource
 
-from venue_assets.graph.process import PROCESS_TAG, own_process
+from venue_assets.graph.process import DATES_TAG, PROCESS_TAG, own_process
 from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, published_spec
 from venue_assets.home import Home
 from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine
@@ -69,15 +69,19 @@ def build_assets(
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def venue(context: dg.AssetExecutionContext, home: HomeResource, engine: DuckDBResource) -> Iterator[Any]:
-        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: own_process()})
         selected = {key.to_user_string() for key in context.selected_asset_keys}
+        if not selected or not (context.has_partition_key or context.has_partition_key_range):
+            raise dg.Failure("a check is evaluated when its table is computed: materialize the event date instead")
         days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+        context.instance.add_run_tags(
+            context.run.run_id, {PROCESS_TAG: own_process(), DATES_TAG: f"{days[0]}...{days[-1]}"}
+        )
         at = home.open()
         with engine.get_connection() as con:
             failures = _compute(context, Engine(at, catalogue, con, scan(at.landing, None)), selected, days)
             if PUBLISHED in selected:
                 bad = {day for day, _ in failures}
-                _publish(context, at, catalogue, engine, [day for day in days if day not in bad])
+                failures += _publish(context, at, catalogue, engine, [day for day in days if day not in bad])
         if failures:
             raise dg.Failure("; ".join(f"{day}: {error}" for day, error in failures), allow_retries=False)
         yield from ()  # what was made is logged per date above; an output would stand for all dates of the run
@@ -133,32 +137,21 @@ def _log_materialization(context: dg.AssetExecutionContext, computed: Computed) 
 
 
 def _log_check(context: dg.AssetExecutionContext, table: str, results: Sequence[tuple[date, CheckResult]]) -> None:
-    """One evaluation per check and run, with the figures of each date: Dagster keeps no partitions of checks."""
-    failed = [day for day, check in results if not check.passed]
-    one = results[0][1]
-    figures = {day.isoformat(): _words(check.figures) for day, check in results}
-    shown = failed or [day for day, _ in results[-1:]]
-    more = f" (and {len(failed) - 3} more)" if len(failed) > 3 else ""
-    metadata: dict[str, Any] = {"event_dates": len(results), "dates_that_fail": ", ".join(map(str, failed)) or "none"}
-    if len(results) == 1:
-        metadata |= {name: _shown(value) for name, value in one.figures.items() if value is not None}
-    else:
-        metadata["by_date"] = dg.MetadataValue.md("\n".join(f"- **{day}** {words}" for day, words in figures.items()))
-    context.log_event(
-        dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(table),
-            check_name=one.name,
-            passed=not failed,
-            severity=dg.AssetCheckSeverity.ERROR if one.blocking else dg.AssetCheckSeverity.WARN,
-            blocking=one.blocking,
-            description="; ".join(f"{day}: {figures[day.isoformat()]}" for day in shown[:3]) + more,
-            metadata=metadata,
+    """One evaluation per date; those that fail last, because what comes last is what the graph shows."""
+    for day, check in sorted(results, key=lambda result: (not result[1].passed, result[0])):
+        figures = {name: _shown(value) for name, value in check.figures.items() if value is not None}
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(table),
+                check_name=check.name,
+                passed=check.passed,
+                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+                blocking=check.blocking,
+                partition=day.isoformat(),
+                description=f"{day}: {', '.join(f'{n} {v}' for n, v in figures.items())}",
+                metadata={"event_date": day.isoformat(), **figures},
+            )
         )
-    )
-
-
-def _words(figures: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_shown(value)}" for name, value in figures.items() if value is not None)
 
 
 def _shown(value: Any) -> Any:
@@ -169,22 +162,31 @@ def _shown(value: Any) -> Any:
 
 def _publish(
     context: dg.AssetExecutionContext, home: Home, catalogue: Catalogue, engine: DuckDBResource, days: Sequence[date]
-) -> None:
+) -> list[tuple[date, str]]:
+    """Publish what the lake holds; returns the dates that did not get into the publication, and why."""
     if not days:
-        return
+        return []
     if listener := _listener.get():
         listener(days[-1], PUBLISHED)
-    publication: Publication = publish(home, catalogue, engine, log=context.log.info)
-    for day in days:
-        if day in publication.dates:
-            context.log_event(
-                dg.AssetMaterialization(
-                    asset_key=PUBLISHED,
-                    partition=day.isoformat(),
-                    metadata={
-                        "publication_id": publication.publication_id,
-                        "database": dg.MetadataValue.path(os.fspath(home.published / "venue.duckdb")),
-                    },
-                    tags={DATA_VERSION_TAG: publication.publication_id},
-                )
+    try:
+        publication: Publication = publish(home, catalogue, engine, log=context.log.info)
+    except Exception as error:
+        context.log.error(f"{PUBLISHED}: {error}\n{traceback.format_exc()}")
+        return [(day, f"{PUBLISHED}: {error}") for day in days]
+    for day in publication.dates & set(days):
+        context.log_event(
+            dg.AssetMaterialization(
+                asset_key=PUBLISHED,
+                partition=day.isoformat(),
+                metadata={
+                    "publication_id": publication.publication_id,
+                    "database": dg.MetadataValue.path(os.fspath(home.published / "venue.duckdb")),
+                },
+                tags={DATA_VERSION_TAG: publication.publication_id},
             )
+        )
+    return [
+        (day, f"{PUBLISHED}: its tables do not fit together; compute the whole date: venue materialize {day}")
+        for day in days
+        if day.isoformat() in publication.waiting
+    ]

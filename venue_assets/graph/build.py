@@ -10,15 +10,16 @@ from dagster_duckdb import DuckDBResource
 
 from venue_assets.graph.assets import HomeResource, build_assets
 from venue_assets.graph.partitions import event_dates
-from venue_assets.graph.sensors import JOB, build_sensor
+from venue_assets.graph.sensors import JOB, WAIT_SECONDS, build_sensor
 from venue_assets.home import Home
 from venue_assets.tables.catalogue import catalogue
 
 
-def build_definitions(home: Home, *, lineage: bool = True) -> dg.Definitions:
+def build_definitions(home: Home, *, lineage: bool = True, sensor_waits: float = WAIT_SECONDS) -> dg.Definitions:
     """Assets, checks, job and sensor over one data folder. Raises SiteError where its site file is wrong.
 
     `lineage` of columns is for people who look at the graph; reading it from the SQL takes most of a second.
+    `sensor_waits` is for how many seconds a tick of the sensor goes on looking when nothing is new.
     """
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -33,7 +34,7 @@ def build_definitions(home: Home, *, lineage: bool = True) -> dg.Definitions:
     return dg.Definitions(
         assets=[build_assets(catalogue(), partitions, lineage=lineage)],
         jobs=[job],
-        sensors=[build_sensor(home, site)],
+        sensors=[build_sensor(home, site, wait_seconds=sensor_waits)],
         executor=dg.in_process_executor,
         resources={
             "home": HomeResource(root=str(home.root)),

@@ -24,6 +24,10 @@ JOB = "materialize"
 SETTLE_SECONDS = 1.0
 """How long a date's newest file must have lain still, so that a burst of segments becomes one run."""
 
+LOOK_SECONDS = 0.5
+WAIT_SECONDS = 4.0
+"""Dagster evaluates sensors every 5 s at most; a tick that waits in between sees a landed file sooner."""
+
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -41,31 +45,25 @@ class Seen:
     content: str
 
 
-def changed_dates(index: LandingIndex, seen: Mapping[date, Seen], busy: set[date], now: float) -> dict[date, Seen]:
-    """Dates to launch, with what will then have been seen; dates whose content stayed the same are not among them.
+def changed_dates(index: LandingIndex, seen: Mapping[date, Seen], now: float) -> dict[date, Seen]:
+    """Dates whose folders look different from what was seen and lie still, with what is there now.
 
-    `busy` dates have a run in flight and `now` (seconds since 1970) tells which still settle: both wait for a later
-    tick.
+    `now` is in seconds since 1970. Contents are hashed for these dates only; they may turn out to be the same.
     """
-    return {day: new for day, new in _looked_at(index, seen, busy, now).items() if _content(seen, day) != new.content}
-
-
-def _looked_at(index: LandingIndex, seen: Mapping[date, Seen], busy: set[date], now: float) -> dict[date, Seen]:
-    found = {}
-    for day in index.dates():
-        stat = index.stat_fingerprint(day)
-        if (day in seen and seen[day].stat == stat) or day in busy or now - index.newest(day) < SETTLE_SECONDS:
-            continue
-        found[day] = Seen(stat, index.date_fingerprint(day))
-    return found
+    return {
+        day: Seen(stat, index.date_fingerprint(day))
+        for day in index.dates()
+        if (stat := index.stat_fingerprint(day)) != (seen[day].stat if day in seen else None)
+        and now - index.newest(day) >= SETTLE_SECONDS
+    }
 
 
 def _content(seen: Mapping[date, Seen], day: date) -> str | None:
     return seen[day].content if day in seen else None
 
 
-def build_sensor(home: Home, site: Site) -> dg.SensorDefinition:
-    """The sensor over the landing of `home`."""
+def build_sensor(home: Home, site: Site, *, wait_seconds: float = WAIT_SECONDS) -> dg.SensorDefinition:
+    """The sensor over the landing of `home`. A tick that sees nothing new goes on looking for `wait_seconds`."""
 
     @dg.sensor(
         name="landing",
@@ -73,25 +71,37 @@ def build_sensor(home: Home, site: Site) -> dg.SensorDefinition:
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Looks at the landing every second and materializes each event date whose landed segments changed: new, "
-            "late or landed again with other content. Never one twice for the same content, never two runs of one date "
-            "at once."
+            "Watches the landing and materializes each event date whose landed segments changed: new, late, or landed "
+            "again with other content. Never one twice for the same content, never two runs of one date at once."
         ),
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen = {date.fromisoformat(day): Seen(*pair) for day, pair in json.loads(context.cursor or "{}").items()}
-        index = scan(home.landing)
-        partitions = set(event_dates(site).get_partition_keys())
-        looked = _looked_at(index, seen, dates_in_flight(context.instance), time.time())
-        requests = []
-        for day, new in looked.items():
-            if _content(seen, day) == new.content or key(day) not in partitions:
-                continue
-            if day not in seen and _is_computed(home, index, day):
-                continue  # somebody materialized it before the sensor ever saw it
-            requests.append(dg.RunRequest(run_key=f"{day}:{new.content}", partition_key=key(day)))
-        cursor = json.dumps({str(day): [s.stat, s.content] for day, s in sorted((seen | looked).items())})
-        return dg.SensorResult(run_requests=requests, cursor=cursor)
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            index = scan(home.landing)
+            changed = changed_dates(index, seen, time.time())
+            if changed:
+                busy = dates_in_flight(context.instance)
+                changed = {day: new for day, new in changed.items() if day not in busy}
+            if changed or time.monotonic() >= deadline:
+                break
+            time.sleep(LOOK_SECONDS)
+        partitions = set(event_dates(site).get_partition_keys()) if changed else set()
+        due = [
+            day
+            for day, new in changed.items()
+            if new.content != _content(seen, day)
+            and key(day) in partitions
+            # What somebody computed before the sensor ever saw it needs no run.
+            and (day in seen or not _is_computed(home, index, day))
+        ]
+        cursor = json.dumps({str(day): [s.stat, s.content] for day, s in sorted((seen | changed).items())})
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(run_key=f"{day}:{changed[day].content}", partition_key=key(day)) for day in due],
+            skip_reason=None if due else f"nothing new in {len(index.dates())} landed event dates",
+            cursor=cursor,
+        )
 
     return landing
 

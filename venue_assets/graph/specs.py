@@ -34,6 +34,7 @@ def asset_spec(
         "dagster/column_schema": dg.TableSchema(columns),
         "grain": f"{table.grain} within an event date",
         "key": ", ".join(table.key),
+        "reads": ", ".join(f"{n}{_window(w)}" for n, w in catalogue.lake_inputs(table).items()) or "the landing",
     }
     if deps:
         metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps)
@@ -41,9 +42,10 @@ def asset_spec(
         metadata["sql"] = dg.MetadataValue.md(f"```sql\n{table.sql}\n```")
     return dg.AssetSpec(
         key=table.name,
-        deps=[_dep(name, window) for name, window in catalogue.lake_inputs(table).items()],
+        # Without partition mappings: Dagster would follow a window downstream and launch every later date.
+        deps=list(catalogue.lake_inputs(table)),
         description=(
-            f"{table.description}\n\n**Grain**: {table.grain} within an event date. **Key**: {', '.join(table.key)}."
+            f"{table.description}\n\nGrain: {table.grain} within an event date. Key: {', '.join(table.key)}."
         ),
         group_name=table.layer,
         owners=[table.owner],
@@ -58,7 +60,8 @@ def published_spec(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str
     """The publication as an asset: it reads every table."""
     return dg.AssetSpec(
         key=PUBLISHED,
-        deps=list(catalogue.tables),
+        # It reads every table; the arrows from those that no other table reads are enough to see that.
+        deps=[name for name in catalogue.tables if catalogue.downstream(name) == [name]],
         description=(
             "What analysts open: `published/venue.duckdb` with every table in a schema per layer, and Parquet of "
             "metrics, sessions and order lines. A date is published when all its tables fit together; readers of the "
@@ -80,16 +83,10 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _dep(name: str, window: Window) -> dg.AssetDep:
+def _window(window: Window) -> str:
     if window.days == "all":
-        mapping = dg.TimeWindowPartitionMapping(start_offset=-36_500, allow_nonexistent_upstream_partitions=True)
-    elif window.days > 1:
-        mapping = dg.TimeWindowPartitionMapping(
-            start_offset=1 - window.days, allow_nonexistent_upstream_partitions=True
-        )
-    else:
-        return dg.AssetDep(name)
-    return dg.AssetDep(name, partition_mapping=mapping)
+        return " (all dates up to this one)"
+    return f" (the last {window.days} dates)" if window.days > 1 else ""
 
 
 def _meaning(description: str, unit: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from typing import Any, Final
@@ -98,7 +98,9 @@ class Engine:
                     self._lake.put(table.name, day, draft)
                     self._freshness.forget(table.name, day)
         except Exception as error:
-            self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
+            # Where even the note cannot be written (a full disk), the error itself is what has to be told.
+            with suppress(OSError):
+                self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
             raise
         return Computed(
             table, day, draft.provenance.rows, time.perf_counter() - started, draft.provenance.content, checks

@@ -135,9 +135,9 @@ class Lake:
             with pq.ParquetWriter(
                 pa.PythonFile(sink, mode="w"), schema, compression="snappy", data_page_version="1.0"
             ) as writer:
-                for batch in batches:
-                    rows += batch.num_rows
-                    writer.write_batch(batch, row_group_size=_ROW_GROUP)
+                for group in _row_groups(schema, batches):
+                    rows += group.num_rows
+                    writer.write_table(group, row_group_size=_ROW_GROUP)
                 provenance = Provenance(sink.digest.hexdigest(), code, dict(sorted(inputs.items())), rows)
                 writer.add_key_value_metadata({_FOOTER_KEY.decode(): json.dumps(asdict(provenance), sort_keys=True)})
             sink.close()
@@ -154,12 +154,12 @@ class Lake:
         flush_folder(target.parent)
 
     def provenance(self, table: str, day: date) -> Provenance | None:
-        """The provenance of a partition, None where there is none."""
+        """The provenance of a partition, None where there is none that can be read."""
         try:
             metadata = pq.read_metadata(self.path(table, day)).metadata
-        except FileNotFoundError:
+            return Provenance(**json.loads(metadata[_FOOTER_KEY]))
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
             return None
-        return Provenance(**json.loads(metadata[_FOOTER_KEY])) if metadata else None
 
     def fail(self, table: str, day: date, failure: Failure) -> None:
         """Note that a computation failed. The partition, if there is one, stays as it was."""
@@ -171,7 +171,7 @@ class Lake:
         """Why the last computation failed, None where it did not."""
         try:
             content: dict[str, Any] = json.loads((self.path(table, day).parent / _FAILURE).read_text())
-        except FileNotFoundError:
+        except OSError:
             return None
         return Failure(**content)
 
@@ -183,3 +183,15 @@ class Lake:
     def remove(self, table: str, day: date) -> None:
         """Forget a partition altogether."""
         shutil.rmtree(self.path(table, day).parent, ignore_errors=True)
+
+
+def _row_groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows in groups of a fixed size, each in one piece: how rows arrive must not show in the file's bytes."""
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        pending.append(batch)
+        while sum(b.num_rows for b in pending) >= _ROW_GROUP:
+            table = pa.Table.from_batches(pending, schema)
+            yield table.slice(0, _ROW_GROUP).combine_chunks()
+            pending = table.slice(_ROW_GROUP).to_batches()
+    yield pa.Table.from_batches(pending, schema).combine_chunks()

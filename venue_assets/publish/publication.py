@@ -190,7 +190,7 @@ def _fit_together(catalogue: Catalogue, provenances: Mapping[str, Provenance | N
 def _stamp(path: Path) -> list[int] | None:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return [found.st_size, found.st_mtime_ns, found.st_ino]
 

@@ -1,0 +1,160 @@
+"""The landing sensor launches exactly the dates whose landed content changed."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from edge_collector.segment import SEGMENT_SUFFIX, folder, segment_of, write_segment
+from venue_assets.graph.build import build_definitions
+from venue_assets.graph.instance import open_instance
+from venue_assets.graph.process import PROCESS_TAG
+from venue_assets.graph.sensors import JOB
+from venue_assets.home import Home
+
+DAY = date(2026, 1, 5)
+
+
+def land(home: Home, day: date, first: int, *, boot: str = "b1", text: str = "x", age: float = 60) -> Path:
+    """Land a segment of one (malformed, here that does not matter) line, as if `age` seconds ago."""
+    manifest = write_segment(
+        home.landing, stream="orders", event_date=day, gateway_id="g1", boot_id=boot, lines=[text.encode()],
+        seqs=[first], created_at=datetime(2026, 1, 6, tzinfo=UTC),
+    )  # fmt: skip
+    grow_old(manifest, age)
+    return manifest
+
+
+def grow_old(manifest: Path, age: float) -> None:
+    import os
+
+    then = time.time() - age
+    for path in (manifest, segment_of(manifest)):
+        os.utime(path, (then, then))
+
+
+class Ticks:
+    """A sensor that is ticked by hand, with its cursor kept as the daemon keeps it."""
+
+    def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
+        self.home, self.instance, self.cursor = home, instance, None
+        definitions = build_definitions(home, lineage=False, sensor_waits=0)
+        self.sensor = definitions.resolve_sensor_def("landing")
+        self.repository = definitions.get_repository_def()
+
+    def tick(self) -> list[str]:
+        """The dates that this tick launches."""
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, repository_def=self.repository, sensor_name="landing"
+        )
+        result = self.sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        return sorted(str(request.partition_key) for request in result.run_requests or [])
+
+
+@pytest.fixture
+def ticks(home: Home) -> Iterator[Ticks]:
+    with open_instance(home) as instance:
+        yield Ticks(home, instance)
+
+
+def test_new_dates_are_launched_once(home: Home, ticks: Ticks) -> None:
+    assert ticks.tick() == []
+    land(home, DAY, 1)
+    land(home, DAY + timedelta(days=1), 2)
+    assert ticks.tick() == ["2026-01-05", "2026-01-06"]
+    assert ticks.tick() == []
+
+
+def test_a_late_segment_is_seen_even_where_its_name_sorts_lower(home: Home, ticks: Ticks) -> None:
+    land(home, DAY, 500)
+    assert ticks.tick() == ["2026-01-05"]
+    land(home, DAY, 1)
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_landed_again_with_the_same_content_launches_nothing(home: Home, ticks: Ticks) -> None:
+    land(home, DAY, 1, age=60)
+    assert ticks.tick() == ["2026-01-05"]
+    land(home, DAY, 1, age=30)
+    assert ticks.tick() == []
+
+
+def test_landed_again_with_other_content_launches_the_date(home: Home, ticks: Ticks) -> None:
+    land(home, DAY, 1, text="x")
+    assert ticks.tick() == ["2026-01-05"]
+    land(home, DAY, 1, text="y", age=30)
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_a_repaired_segment_under_the_same_manifest_launches_the_date(home: Home, ticks: Ticks) -> None:
+    manifest = land(home, DAY, 1)
+    good = segment_of(manifest).read_bytes()
+    segment_of(manifest).write_bytes(b"cut" + good[3:])
+    grow_old(manifest, 50)
+    assert ticks.tick() == ["2026-01-05"]
+    segment_of(manifest).write_bytes(good)
+    grow_old(manifest, 40)
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_a_segment_without_manifest_does_not_exist(home: Home, ticks: Ticks) -> None:
+    target = folder(home.landing, "orders", DAY)
+    target.mkdir(parents=True)
+    (target / f"g1-b1-1-1{SEGMENT_SUFFIX}").write_bytes(b"half")
+    assert ticks.tick() == []
+
+
+def test_a_burst_waits_until_the_folder_is_still(home: Home, ticks: Ticks) -> None:
+    for n in range(5):
+        land(home, DAY, n + 1, age=0)
+        assert ticks.tick() == []
+    for n in range(5):
+        grow_old(land(home, DAY, n + 1), 60)
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_a_date_with_a_run_in_flight_waits_for_its_end(home: Home, ticks: Ticks) -> None:
+    land(home, DAY, 1)
+    in_flight = ticks.instance.create_run_for_job(
+        build_definitions(home, lineage=False).resolve_job_def(JOB),
+        tags={"dagster/partition": str(DAY)},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert ticks.tick() == []
+    ticks.instance.report_run_failed(in_flight)
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_a_run_whose_process_is_gone_holds_nobody_up(home: Home, ticks: Ticks) -> None:
+    import socket
+
+    land(home, DAY, 1)
+    ticks.instance.create_run_for_job(
+        build_definitions(home, lineage=False).resolve_job_def(JOB),
+        tags={"dagster/partition": str(DAY), PROCESS_TAG: f"{socket.gethostname()}:999999999:1"},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_a_changed_date_outside_of_the_partitions_is_left_alone(home: Home, ticks: Ticks) -> None:
+    land(home, date(2019, 1, 1), 1)
+    assert ticks.tick() == []
+
+
+def test_what_was_computed_before_the_sensor_ever_ran_is_not_launched(home: Home, ticks: Ticks) -> None:
+    from tests.conftest import compute
+
+    land(home, DAY, 1)
+    compute(home, DAY)
+    assert ticks.tick() == []
+    shutil.rmtree(home.lake)
+    land(home, DAY, 2)
+    assert ticks.tick() == ["2026-01-05"]
