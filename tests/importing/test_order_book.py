@@ -1,0 +1,61 @@
+"""A real order book through the whole graph equals a recomputation straight from its source file."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from edge_collector.pseudonym import Pseudonymizer
+from tests.conftest import REPOSITORY, compute, rows
+from tests.importing.order_book import per_event_date
+from venue_assets.home import Home
+from venue_assets.importing import import_file
+
+EXAMPLE = REPOSITORY / "data" / "examples" / "online_retail"
+
+# The first and last day, the three days of bad-debt adjustments, the busiest one, and days around clock changes.
+DAYS = [date(2009, 12, 1), date(2010, 3, 28), date(2010, 4, 29), date(2010, 7, 19), date(2010, 10, 20), date(2010, 10, 31), date(2010, 12, 6), date(2010, 12, 9)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(shared: Path) -> Path:
+    (found,) = (shared / "data" / "online_retail").glob("*.parquet")
+    return found
+
+
+@pytest.fixture(scope="module")
+def book(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The whole book, imported."""
+    root = tmp_path_factory.mktemp("book")
+    shutil.copyfile(EXAMPLE / "site.toml", root / "site.toml")
+    home = Home(root)
+    result = import_file(
+        home.site, home.landing, "orders", [source], EXAMPLE / "map.toml",
+        pseudonymizer=Pseudonymizer(b"a key for this test only"), rejects_dir=root / "rejects",
+    )  # fmt: skip
+    assert (result.rows_read, result.landed, result.rejected) == (525_461, 525_461, 0)
+    return home
+
+
+def test_every_figure_of_a_day_is_that_of_the_source(book: Home, source: Path) -> None:
+    expected = {row["event_date"]: row for row in per_event_date(source).iter_rows(named=True)}
+    compute(book, *DAYS)
+    for day in DAYS:
+        (found,) = rows(book, "primary_metrics", day)
+        row = expected.get(day, {"gmv": 0, "gmv_anonymous": 0, "cancelled_amount": 0})
+        for figure in ("gmv", "gmv_anonymous", "cancelled_amount"):
+            assert found[figure] * 100 == row[figure], (day, figure)  # type: ignore[operator]
+        for figure in ("completed_orders", "paying_users"):
+            assert found[figure] == row.get(figure, 0), (day, figure)
+
+
+def test_what_is_out_of_range_is_quarantined_and_nothing_else(book: Home) -> None:
+    compute(book, *DAYS)
+    for day in DAYS:
+        quarantined = rows(book, "quarantine", day)
+        assert {row["reason"] for row in quarantined} <= {"out_of_range"}
+        landed = sum(row["rows"] for row in rows(book, "landed_segments", day))  # type: ignore[misc]
+        assert landed == len(rows(book, "orders", day)) + len(quarantined)
