@@ -140,11 +140,7 @@ def test_late_data_makes_a_date_stale_and_a_rerun_makes_it_correct(tmp_path: Pat
         assert stale == late
         materialize(home, instance, sorted(stale))
         assert all(conditions(home)[d] == {"fresh"} for d in DAYS[:3])
-    published = {
-        (row["venue_id"], day): row["pv"]
-        for day in DAYS[:3]
-        for row in _rows(home, "primary_metrics", day)
-    }
+    published = {(row["venue_id"], day): row["pv"] for day in DAYS[:3] for row in _rows(home, "primary_metrics", day)}
     expected = {(venue, day): f.metrics.pv for (venue, day), f in run.truth.expected.figures.items()}
     assert published == expected
 

@@ -39,7 +39,7 @@ def _assert_day(home: Home, day: date) -> None:
         [(*(r[n] for n in quarantined), r["text_bytes"], r["text_sha256"]) for r in rows(home, "quarantine", day)],
         [(*(q[n] for n in quarantined), q["length"], q["sha256"]) for q in oracle.quarantine],
     )
-    landed = {s: 0 for s in STREAMS}
+    landed = dict.fromkeys(STREAMS, 0)
     for row in rows(home, "landed_segments", day):
         landed[row["stream"]] += row["rows"]
     assert landed == {s: oracle.landed.get(s, 0) for s in STREAMS}
@@ -71,7 +71,9 @@ def _assert_day(home: Home, day: date) -> None:
         for at, row in expected_by_key.items():
             for figure, value in row.items():
                 found_value = found_by_key[at][figure]
-                assert _equal(figure, found_value, value), f"{day} {table} {at} {figure}: {found_value}, {value} expected"
+                assert _equal(figure, found_value, value), (
+                    f"{day} {table} {at} {figure}: {found_value}, {value} expected"
+                )
     events = rows(home, "behaviour_events", day)
     counts = sum(len(oracle.clean[s]) for s in ("boundary_counts", "entrance_counts", "face_visits"))
     assert len(events) == counts + len(oracle.order_lines)
@@ -121,5 +123,3 @@ def _clean_oracle(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def _naive(value: datetime | None) -> datetime | None:
     return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-

@@ -57,7 +57,7 @@ def dagster_dev(home: Home, *, host: str, port: int, ready: Callable[[], None]) 
 def _announce(server: subprocess.Popen[bytes], host: str, port: int, ready: Callable[[], None]) -> None:
     while server.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://{host}:{port}/server_info", timeout=2):  # noqa: S310  our own address
+            with urllib.request.urlopen(f"http://{host}:{port}/server_info", timeout=2):
                 return ready()
         except OSError:
             time.sleep(0.5)

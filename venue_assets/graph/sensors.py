@@ -98,7 +98,9 @@ def build_sensor(home: Home, site: Site, *, wait_seconds: float = WAIT_SECONDS) 
         ]
         cursor = json.dumps({str(day): [s.stat, s.content] for day, s in sorted((seen | changed).items())})
         return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=f"{day}:{changed[day].content}", partition_key=key(day)) for day in due],
+            run_requests=[
+                dg.RunRequest(run_key=f"{day}:{changed[day].content}", partition_key=key(day)) for day in due
+            ],
             skip_reason=None if due else f"nothing new in {len(index.dates())} landed event dates",
             cursor=cursor,
         )

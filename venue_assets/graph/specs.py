@@ -44,9 +44,7 @@ def asset_spec(
         key=table.name,
         # Without partition mappings: Dagster would follow a window downstream and launch every later date.
         deps=list(catalogue.lake_inputs(table)),
-        description=(
-            f"{table.description}\n\nGrain: {table.grain} within an event date. Key: {', '.join(table.key)}."
-        ),
+        description=(f"{table.description}\n\nGrain: {table.grain} within an event date. Key: {', '.join(table.key)}."),
         group_name=table.layer,
         owners=[table.owner],
         kinds={"duckdb", "parquet", "sql" if table.sql else "python"},

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -85,7 +85,7 @@ def publish(
         while True:
             wanted = _collect(lake, catalogue, reuse)
             if reuse and reuse.contents == wanted.contents:
-                return reuse
+                return replace(reuse, waiting=sorted(wanted.waiting))
             publication = _describe(home, code, wanted)
             building = _building(home, publication.number)
             try:
@@ -267,22 +267,26 @@ def _fill(con: duckdb.DuckDBPyConnection, lake: Lake, table: Table, days: set[st
         con.execute(f"INSERT INTO {name} SELECT {columns} FROM ({select_partitions(table, files)})")
 
 
+_PUBLICATION_COLUMNS: Final = {
+    "publication_id": ("VARCHAR", "Which publication this file belongs to"),
+    "published_at": ("TIMESTAMP", "When it was built [UTC]"),
+    "table_name": ("VARCHAR", "A table of this publication"),
+    "event_dates": ("BIGINT", "How many event dates of that table are in it"),
+}
+
+
 def _record(con: duckdb.DuckDBPyConnection, publication: Publication) -> None:
-    con.execute(
-        "CREATE OR REPLACE TABLE venue.main.publication AS "
-        "SELECT ?::VARCHAR AS publication_id, ?::TIMESTAMP AS published_at, "
-        "?::VARCHAR AS table_name, ?::BIGINT AS event_dates WHERE false",
-        [publication.publication_id, publication.published_at[:19], "", 0],
-    )
-    con.execute(
-        "COMMENT ON TABLE venue.main.publication IS "
-        "'Which publication this is, and how many event dates each table has'"
-    )
+    name = "venue.main.publication"
+    columns = ", ".join(f"{column} {kind}" for column, (kind, _) in _PUBLICATION_COLUMNS.items())
+    con.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
+    con.execute(f"COMMENT ON TABLE {name} IS 'Which publication this is, and how many event dates each table has'")
+    for column, (_, meaning) in _PUBLICATION_COLUMNS.items():
+        con.execute(f"COMMENT ON COLUMN {name}.{column} IS {_quoted(meaning)}")
     con.executemany(
-        "INSERT INTO venue.main.publication VALUES (?, ?, ?, ?)",
+        f"INSERT INTO {name} VALUES (?, ?, ?, ?)",
         [
-            [publication.publication_id, publication.published_at[:19], name, len(days)]
-            for name, days in publication.contents.items()
+            [publication.publication_id, publication.published_at[:19], table, len(days)]
+            for table, days in publication.contents.items()
         ],
     )
 
