@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -55,8 +54,8 @@ def rows(home: Home, table: str, day: date) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Iterator[Path]:
+def shared() -> Path:
     """Real data and reference cases; tests that need them are skipped where the folder is absent."""
     if not SHARED.exists():
         pytest.skip(f"the folder of real data ({SHARED.name}/ beside the repository) is absent")
-    yield SHARED
+    return SHARED

@@ -1,4 +1,4 @@
-"""GMV, orders and paying users per event date of Online Retail II, recomputed with polars straight from the source file."""
+"""GMV, orders and paying users per event date of Online Retail II, recomputed with polars from the source file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CENT = Decimal("0.01")
 def per_event_date(source: Path) -> pl.DataFrame:
     """One row per event date (London, day starts at 04:00): gmv, gmv_anonymous, cancelled_amount, orders, payers.
 
-    Invoices that begin with C are cancelled and count by their absolute amount; other lines with a quantity below 1 or a
-    negative amount are left out, as quarantine does. An order's time is its smallest.
+    Invoices that begin with C are cancelled and count by their absolute amount; other lines with a quantity below 1 or
+    a negative amount are left out, as quarantine does. An order's time is its smallest.
     """
     book = pl.read_parquet(source).with_columns(
         at=pl.col("InvoiceDate").str.to_datetime("%Y-%m-%d %H:%M:%S").min().over("Invoice"),

@@ -17,7 +17,16 @@ from venue_assets.importing import import_file
 EXAMPLE = REPOSITORY / "data" / "examples" / "online_retail"
 
 # The first and last day, the three days of bad-debt adjustments, the busiest one, and days around clock changes.
-DAYS = [date(2009, 12, 1), date(2010, 3, 28), date(2010, 4, 29), date(2010, 7, 19), date(2010, 10, 20), date(2010, 10, 31), date(2010, 12, 6), date(2010, 12, 9)]  # fmt: skip
+DAYS = [
+    date(2009, 12, 1),
+    date(2010, 3, 28),
+    date(2010, 4, 29),
+    date(2010, 7, 19),
+    date(2010, 10, 20),
+    date(2010, 10, 31),
+    date(2010, 12, 6),
+    date(2010, 12, 9),
+]
 
 
 @pytest.fixture(scope="module")

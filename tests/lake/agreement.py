@@ -47,22 +47,18 @@ def _assert_day(home: Home, day: date) -> None:
         found = rows(home, stream, day)
         _same(f"{day} clean {stream}", [_clean(r) for r in found], [_clean_oracle(r) for r in oracle.clean[stream]])
         assert len(found) + sum(q["stream"] == stream for q in oracle.quarantine) == landed[stream]
+    named = ("session_id", "venue_id", "user_id", "state")
     _same(
         f"{day} sessions",
-        [tuple(r[n] for n in ("session_id", "venue_id", "user_id", "state", "enter_at", "leave_at")) for r in rows(home, "sessions", day)],
-        [
-            (s["session_id"], s["venue_id"], s["user_id"], s["state"], _naive(s["enter_at"]), _naive(s["leave_at"]))
-            for s in oracle.sessions
-        ],
-    )  # fmt: skip
+        [(*(r[n] for n in named), r["enter_at"], r["leave_at"]) for r in rows(home, "sessions", day)],
+        [(*(s[n] for n in named), _naive(s["enter_at"]), _naive(s["leave_at"])) for s in oracle.sessions],
+    )
+    named = ("venue_id", "order_id", "order_no", "user_id", "session_id", "status")
     _same(
         f"{day} order_lines",
-        [(*(r[n] for n in ("venue_id", "order_id", "order_no", "user_id", "session_id", "status")), f"{r['amount'] + 0:.2f}") for r in rows(home, "order_lines", day)],
-        [
-            (o["venue_id"], o["order_id"], o["order_no"], o["user_id"], o["session_id"], o["status"], f"{o['amount'] + 0:.2f}")
-            for o in oracle.order_lines
-        ],
-    )  # fmt: skip
+        [(*(r[n] for n in named), f"{r['amount'] + 0:.2f}") for r in rows(home, "order_lines", day)],
+        [(*(o[n] for n in named), f"{o['amount'] + 0:.2f}") for o in oracle.order_lines],
+    )
     for table, expected in (("primary_metrics", oracle.primary_metrics), ("hourly_metrics", oracle.hourly_metrics)):
         key = ("venue_id", "hour") if table == "hourly_metrics" else ("venue_id",)
         found_by_key = {tuple(r[k] for k in key): r for r in rows(home, table, day)}

@@ -59,7 +59,8 @@ def is_landed(home: Home, options: Options) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     now = json.loads(json.dumps(asdict(options), default=str))
-    return bool(before.get("options") == now and before.get("site") == home.site_file.read_text())
+    same = before.get("options") == now and before.get("site") == home.site_file.read_text()
+    return bool(same and scan(home.landing).dates())
 
 
 def land(home: Home, options: Options, **more: Any) -> Simulation:

@@ -54,15 +54,15 @@ def _asked(home: Home, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     from venue_assets.cli.query import connect
     from venue_assets.tables.catalogue import catalogue
 
-    with connect(home, catalogue()) as con:
-        try:
+    try:
+        with connect(home, catalogue()) as con:
             if con.execute(sql) is None:
                 raise UserError("the SQL is empty; a SELECT over the tables is expected")
             return [d[0] for d in con.description or []], con.fetchall()
-        except duckdb.Error as error:
-            # What follows "LINE" repeats the query with a mark below it.
-            sentence = " ".join(str(error).partition("\nLINE ")[0].split())
-            raise UserError(f"{sentence} (tables: {', '.join(catalogue().tables)})") from None
+    except duckdb.Error as error:
+        # What follows "LINE" repeats the query with a mark below it.
+        sentence = " ".join(str(error).partition("\nLINE ")[0].split())
+        raise UserError(f"{sentence} (tables: {', '.join(catalogue().tables)})") from None
 
 
 def _cell(value: Any) -> str:

@@ -38,11 +38,14 @@ def demo(
     if ui:
         serve(home, port=port)
     else:
-        say(
-            'Next: [bold]venue demo[/] serves the UI, [bold]venue query "SELECT ..."[/] asks the tables, '
-            "[bold]venue status[/] shows what is fresh"
-        )
-        say(f"      (this demo's data: {VARIABLE}={relative(home.root)})")
+        say("")
+        say(f"Next: export {VARIABLE}={relative(home.root)}")
+        for command, what in (
+            ("uv run venue ui", "the Dagster UI over these tables"),
+            ('uv run venue query "SELECT * FROM hourly_metrics LIMIT 24"', "ask any table"),
+            ("uv run venue status", "what is fresh, stale, failed or missing"),
+        ):
+            say(f"      [bold]{command}[/]  - {what}")
 
 
 def _demonstrate(home: Home, days: int, visits: int, seed: int, first: str) -> None:
@@ -71,8 +74,11 @@ def _demonstrate(home: Home, days: int, visits: int, seed: int, first: str) -> N
     with connect(home, catalogue()) as con:
         rows = con.sql("SELECT * FROM primary_metrics ORDER BY venue_id, event_date").to_arrow_table().to_pylist()
     demo_report.metrics(rows)
-    demo_report.reconciliation(demonstration.reconcile(home, rows))
+    found = demonstration.reconcile(home, rows)
+    demo_report.reconciliation(found)
     demo_report.places(home)
+    if found.differences:
+        raise typer.Exit(1)
 
 
 def simulate(days: Days = 14, visits: Visits = 2000, seed: Seed = 1, first: From = "2026-01-05") -> None:

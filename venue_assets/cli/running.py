@@ -107,10 +107,7 @@ def status(
     if any(s.condition == "failed" for row in rows for s in row.layers.values()):
         say("Next: correct the cause, then [bold]venue rerun --failed[/]")
     elif wanting:
-        say(
-            f"Next: [bold]venue materialize {wanting[0]}[/]"
-            + (f" and {len(wanting) - 1} more" if len(wanting) > 1 else "")
-        )
+        say(f"Next: [bold]venue materialize {show.dates(wanting).replace(', ', '[/], [bold]venue materialize ')}[/]")
 
 
 def rerun(

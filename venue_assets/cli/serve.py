@@ -26,8 +26,8 @@ class CannotServe(RuntimeError):
 def dagster_dev(home: Home, *, host: str, port: int, ready: Callable[[], None]) -> int:
     """Serve the UI and run the daemon until Ctrl-C or SIGTERM; returns the exit status.
 
-    `ready` is called when the UI answers. Raises CannotServe where the port is taken, or where another `venue ui` serves
-    this home: two daemons would launch every date twice.
+    `ready` is called when the UI answers. Raises CannotServe where the port is taken, or where another `venue ui`
+    serves this home: two daemons would launch every date twice.
     """
     prepare(home)
     with socket.socket() as probe:
@@ -58,7 +58,8 @@ def _announce(server: subprocess.Popen[bytes], host: str, port: int, ready: Call
     while server.poll() is None:
         try:
             with urllib.request.urlopen(f"http://{host}:{port}/server_info", timeout=2):
-                return ready()
+                ready()
+                return
         except OSError:
             time.sleep(0.5)
 
