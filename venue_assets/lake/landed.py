@@ -175,7 +175,7 @@ def _lines(stream: str, segments: list[tuple[LandedSegment, bytes]], *, more: bo
             "n": pa.array(np.arange(len(raw), dtype=np.int64)),
             "segment": pa.DictionaryArray.from_arrays(of, names),
             "line": pa.array(numbers),
-            "text": text.to_arrow(),
+            "text": text.to_arrow(compat_level=pl.CompatLevel.newest()),
             "problem": pa.array(problem, pa.string()),
             "created_at": pa.array(created, pa.timestamp("us")).take(of),
         }
