@@ -321,7 +321,7 @@ def load_map(path: Path, site: Site) -> BoundMap:
         raise MapError(
             path, [f"the map cannot be read ({error.strerror}); the path of a TOML file is expected"]
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise MapError(path, [f"not valid TOML: {error}"]) from None
     kind = raw.get("kind")
     if not isinstance(kind, str) or kind not in _MODELS:

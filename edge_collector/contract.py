@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -40,7 +40,7 @@ class Kind:
 
 _TEXT: Final = r'"[^"\\\x00-\x1f\x7f]+"'
 _DATE: Final = (
-    r"[1-9][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"[1-8][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
 _TIME: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
@@ -265,9 +265,11 @@ def _check_instants(record: Record) -> None:
         if column.type == "TIMESTAMP":
             text = getattr(record, column.name)
             try:
-                datetime.fromisoformat(text)
+                datetime.fromisoformat(text).astimezone(UTC)
             except ValueError as error:
                 raise Malformed(f"{column.name}: {text} is given; {error}") from None
+            except OverflowError:
+                raise Malformed(f"{column.name}: {text} is given; the years 1 to 9999 UTC are expected") from None
 
 
 def _stream_of(model: type[Record]) -> str:

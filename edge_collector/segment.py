@@ -8,25 +8,28 @@ A segment never changes once it has its name; the manifest, written after it, is
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import zstandard
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from edge_collector.contract import LANDING_SCHEMA, STREAMS
+from edge_collector.contract import INTEGER_RANGE, LANDING_SCHEMA, STREAMS
 
 SEGMENT_SUFFIX = ".jsonl.zst"
 MANIFEST_SUFFIX = ".manifest.json"
-MAX_SEGMENT_BYTES = 4 * 1024**3
+MAX_SEGMENT_BYTES = 1024**3
 """A segment that unpacks to more is refused: nothing that a gateway ships comes near it."""
+MAX_MANIFEST_BYTES = 64 * 1024**2
 
 _UNPACK_STEP = 16 * 1024
 
@@ -56,6 +59,26 @@ class SegmentName:
         return cls(match[1], match[2], int(match[3]), int(match[4]))
 
 
+def _number(value: Any) -> Any:
+    if type(value) is not int:
+        raise ValueError("an integer is expected")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError("a text is expected")
+    return value
+
+
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("an instant within the years 1 to 9999 UTC is expected") from None
+
+
+Seq = Annotated[int, Field(ge=0, le=INTEGER_RANGE[1])]
 SeqRange = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
@@ -64,17 +87,17 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
 
-    schema_: Literal[1] = Field(LANDING_SCHEMA, alias="schema")
+    schema_: Annotated[Literal[1], BeforeValidator(_number)] = Field(LANDING_SCHEMA, alias="schema")
     stream: str
-    event_date: Annotated[date, Field(strict=False)]
+    event_date: Annotated[date, Field(strict=False), BeforeValidator(_text)]
     gateway_id: Annotated[str, Field(pattern=NAME_PATTERN)]
     boot_id: Annotated[str, Field(pattern=NAME_PATTERN)]
-    first_seq: int
-    last_seq: int
+    first_seq: Seq
+    last_seq: Seq
     seq_ranges: list[SeqRange]
     rows: int
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    created_at: Annotated[AwareDatetime, Field(strict=False)]
+    created_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text), AfterValidator(_in_utc)]
     signature: str | None = None
 
     @property
@@ -127,7 +150,7 @@ def segment_of(manifest: Path) -> Path:
 def read_manifest(path: Path) -> Manifest:
     """A manifest that fits its folder and name. Raises Refused."""
     try:
-        content = path.read_bytes()
+        content = _read(path, MAX_MANIFEST_BYTES)
         manifest = Manifest.model_validate_json(content)
     except OSError as error:
         raise Refused("manifest", f"cannot be read ({error.strerror})") from None
@@ -141,14 +164,29 @@ def read_manifest(path: Path) -> Manifest:
     stated = (manifest.stream, f"event_date={manifest.event_date}", f"{manifest.name}{MANIFEST_SUFFIX}")
     found = (path.parent.parent.name, path.parent.name, path.name)
     if stated != found:
-        raise Refused("folder", f"states {'/'.join(stated)} but lies at {'/'.join(found)}")
+        raise Refused("folder", f"states {shown('/'.join(stated)[:300])} but lies at {shown('/'.join(found))}")
     return manifest
+
+
+def _read(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes; a pipe or device might never end. Raises OSError."""
+    found = path.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"{found.st_size} bytes; at most {most} are expected", os.fspath(path))
+    return path.read_bytes()
+
+
+def shown(name: str) -> str:
+    """A file name as text; bytes of it that are no UTF-8 become escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def read_segment(path: Path, manifest: Manifest) -> bytes:
     """The unpacked bytes of the segment at `path`, verified against its manifest. Raises Refused."""
     try:
-        packed = path.read_bytes()
+        packed = _read(path, MAX_SEGMENT_BYTES)
     except OSError as error:
         raise Refused("missing", f"the segment cannot be read ({error.strerror})") from None
     digest = hashlib.sha256(packed).hexdigest()
@@ -166,17 +204,18 @@ def _unpack(packed: bytes) -> bytes:
     found: list[bytes] = []
     size = 0
     frame = zstandard.ZstdDecompressor().decompressobj()
-    rest = memoryview(packed)
+    view, at = memoryview(packed), 0
     try:
-        while rest:
-            # In small pieces, so that a few bytes that unpack to gigabytes are stopped early.
-            found.append(frame.decompress(rest[:_UNPACK_STEP]))
-            rest = rest[_UNPACK_STEP:]
-            if (size := size + len(found[-1])) > MAX_SEGMENT_BYTES:
-                raise Refused("undecodable", f"unpacks to more than {MAX_SEGMENT_BYTES} bytes")
-            if frame.eof and (rest or frame.unused_data):
-                rest = memoryview(frame.unused_data + rest.tobytes())
+        while at < len(view):
+            if frame.eof:
                 frame = zstandard.ZstdDecompressor().decompressobj()
+            # In small pieces, so that a few bytes that unpack to gigabytes are stopped early.
+            piece = view[at : at + _UNPACK_STEP]
+            if unpacked := frame.decompress(piece):
+                found.append(unpacked)
+            at += len(piece) - len(frame.unused_data)
+            if (size := size + len(unpacked)) > MAX_SEGMENT_BYTES:
+                raise Refused("undecodable", f"unpacks to more than {MAX_SEGMENT_BYTES} bytes")
     except zstandard.ZstdError as error:
         raise Refused("undecodable", str(error)) from None
     if not frame.eof:
@@ -186,7 +225,9 @@ def _unpack(packed: bytes) -> bytes:
 
 def count_rows(content: bytes) -> int:
     """Non-empty lines, the unit of "landed rows"."""
-    return sum(1 for line in content.split(b"\n") if line)
+    if content.startswith(b"\n") or b"\n\n" in content:
+        return sum(1 for _ in re.finditer(rb"[^\n]+", content))  # a list of millions of nothings would take the memory
+    return content.count(b"\n") + (content[-1:] not in (b"", b"\n"))
 
 
 def ranges(seqs: Iterable[int]) -> list[list[int]]:

@@ -11,12 +11,12 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
-import landed_facts
 import pytest
 
 from edge_collector.contract import Malformed, canonical_pattern, columns, parse
 from edge_collector.segment import Refused, manifests, numbered_lines, ranges, read_manifest, read_segment, segment_of
 from edge_collector.site import Site, load_site
+from tests.simulate import landed_facts
 from venue_assets.simulate import Dirt, Options, Outcome, Simulation, simulate
 
 SITE = Path(__file__).parents[2] / "data" / "site.toml"

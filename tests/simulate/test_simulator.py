@@ -6,11 +6,11 @@ import hashlib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import landed_facts
 import pytest
 
 from edge_collector.segment import write_segment
 from edge_collector.site import Site, load_site
+from tests.simulate import landed_facts
 from venue_assets.simulate import Dirt, Options, remove, simulate
 
 SITE = Path(__file__).parents[2] / "data" / "site.toml"

@@ -56,7 +56,9 @@ def is_landed(home: Home, options: Options) -> bool:
     """Whether exactly these options were simulated here before, for the site as it is now."""
     try:
         before = json.loads((home.root / TRUTH).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
+        return False
+    if not isinstance(before, dict):
         return False
     now = json.loads(json.dumps(asdict(options), default=str))
     same = before.get("options") == now and before.get("site") == home.site_file.read_text()

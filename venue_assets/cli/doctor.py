@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+
+import duckdb
 
 from edge_collector.event_time import event_date
 from edge_collector.site import Site, SiteError
@@ -109,6 +111,15 @@ def _landing(home: Home) -> Iterator[Finding]:
             "warning", "landed", f"nothing in {home.landing}", "run: venue demo, venue import, or point a gateway here"
         )
         return
+    last = datetime.now(UTC).date() + timedelta(days=1)
+    for day in days:
+        if not home.site.opened_on <= day <= last:
+            yield Finding(
+                "warning",
+                "landed",
+                f"event_date={day} lies outside of {home.site.opened_on} (opened_on) to today and is never computed",
+                "set the gateway's clock, or an earlier opened_on in site.toml; else remove the folder",
+            )
     segments = sum(len(entries) for entries in index.entries.values())
     yield Finding("ok", "landed", f"{segments} segments, event dates {days[0]} to {days[-1]}")
 
@@ -125,7 +136,13 @@ def _devices(home: Home, site: Site) -> Iterator[Finding]:
     last: dict[tuple[str, str], date] = {}
     with connect(home, catalogue()) as con:
         for stream in {device.stream for device in site.devices}:
-            rows = con.execute(f"SELECT venue_id, device_id, max(event_date) FROM {stream} GROUP BY ALL").fetchall()
+            try:
+                rows = con.execute(f"SELECT venue_id, device_id, max(event_date) FROM {stream} GROUP BY ALL").fetchall()
+            except duckdb.Error as error:
+                yield Finding(
+                    "error", stream, str(error).partition("\n")[0], "venue status; then venue materialize DATE"
+                )
+                continue
             last |= {(venue, device): day for venue, device, day in rows}
     newest = max(last.values(), default=None)
     for device in site.devices if newest else ():

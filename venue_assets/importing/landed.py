@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_collector.contract import STREAMS, Record
+from edge_collector.contract import STREAMS, Malformed, Record, canonical
 from edge_collector.segment import (
     MANIFEST_SUFFIX,
     Refused,
@@ -68,7 +68,10 @@ class LandedBefore:
             except Refused:
                 continue
             for _, line in numbered_lines(content):
-                record = json.loads(line)
+                try:
+                    record = json.loads(canonical(self.stream, line))
+                except Malformed:  # it is quarantined, not landed
+                    continue
                 if record["venue_id"] == self.venue_id:
                     yield record
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from venue_assets.home import Home
@@ -35,6 +35,7 @@ class Freshness:
         self.lake = Lake(home.lake)
         self.index = index
         self.references = References(home.site, index)
+        self.opened_on = home.site.opened_on
         self._catalogue = catalogue
         self._provenance: dict[tuple[str, date], Provenance | None] = {}
 
@@ -85,7 +86,9 @@ class Freshness:
 
     def operating_dates(self) -> list[date]:
         """Dates that landed or lie in the lake, and those without data between the first and the last landed one."""
-        landed = self.index.dates()
+        # A clock that was wrong names a date decades away; what lies outside of the partitions cannot be computed.
+        last = datetime.now(UTC).date() + timedelta(days=1)
+        landed = [day for day in self.index.dates() if self.opened_on <= day <= last]
         between = [landed[0] + timedelta(days=n) for n in range((landed[-1] - landed[0]).days + 1)] if landed else []
         computed = {day for name in self._catalogue.tables for day in self.lake.dates(name)}
         return sorted({*between, *computed})

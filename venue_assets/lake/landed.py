@@ -7,6 +7,8 @@ reference parser of the contract. Both ways end in the same canonical text, so t
 from __future__ import annotations
 
 import hashlib
+import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date
@@ -31,10 +33,12 @@ from edge_collector.segment import (
     SEGMENT_SUFFIX,
     Manifest,
     Refused,
+    folder,
     manifests,
     read_manifest,
     read_segment,
     segment_of,
+    shown,
 )
 from venue_assets.tables.catalogue import Table
 from venue_assets.tables.raw.judge import judge_sql
@@ -81,10 +85,16 @@ class Landing:
     def contents(self, stream: str) -> Iterator[tuple[LandedSegment, bytes]]:
         """The accepted segments of one stream with their unpacked bytes, in byte order of their names."""
         found: list[LandedSegment] = []
-        for path in manifests(self.root, stream, self.day):
-            segment = LandedSegment(
-                stream, path.name.removesuffix(MANIFEST_SUFFIX) + SEGMENT_SUFFIX, segment_of(path), None, None
-            )
+        try:
+            paths = manifests(self.root, stream, self.day)
+        except OSError as error:
+            place = folder(self.root, stream, self.day)
+            refused = Refused("folder", f"{shown(str(place))} cannot be listed ({error.strerror})")
+            found.append(LandedSegment(stream, place.name, place, None, refused))
+            paths = []
+        for path in paths:
+            name = shown(path.name.removesuffix(MANIFEST_SUFFIX) + SEGMENT_SUFFIX)
+            segment = LandedSegment(stream, name, segment_of(path), None, None)
             try:
                 segment = replace(segment, manifest=read_manifest(path))
                 assert segment.manifest is not None
@@ -188,6 +198,9 @@ def _split(content: bytes) -> tuple[pl.Series, pl.Series, np.ndarray[Any, Any]]:
 
     Given as bytes, and as text that is null where a line is not UTF-8.
     """
+    numbers = None
+    if content.startswith(b"\n") or b"\n\n" in content:
+        content, numbers = _without_blank_lines(content)
     octets = np.frombuffer(content, dtype=np.uint8)
     ends = np.flatnonzero(octets == 0x0A).astype(np.int64) + 1
     if content and not content.endswith(b"\n"):
@@ -197,10 +210,22 @@ def _split(content: bytes) -> tuple[pl.Series, pl.Series, np.ndarray[Any, Any]]:
     raw = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, *buffers])
     valid = np.packbits(_is_utf8(octets, offsets), bitorder="little")
     text = pa.Array.from_buffers(pa.large_string(), len(ends), [pa.py_buffer(valid.tobytes()), *buffers])
-    filled = pl.Series(octets[offsets[:-1]] != 0x0A)
-    numbers = np.arange(1, len(offsets), dtype=np.int64)
-    lines, texts = pl.Series("raw", raw), pl.Series("text", text)
-    return lines.filter(filled), texts.filter(filled), numbers[filled.to_numpy()]
+    if numbers is None:
+        numbers = np.arange(1, len(offsets), dtype=np.int64)
+    return pl.Series("raw", raw), pl.Series("text", text), numbers
+
+
+def _without_blank_lines(content: bytes) -> tuple[bytes, np.ndarray[Any, Any]]:
+    """The non-empty lines and their numbers. Millions of empty ones must not cost memory."""
+    lines: list[bytes] = []
+    numbers = array("q")
+    number, at = 1, 0
+    for match in re.finditer(rb"[^\n]+", content):
+        number += content.count(b"\n", at, match.start())
+        at = match.start()
+        numbers.append(number)
+        lines.append(match[0] + b"\n")
+    return b"".join(lines), np.frombuffer(numbers.tobytes(), dtype=np.int64)
 
 
 def _is_utf8(octets: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

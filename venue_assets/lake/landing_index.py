@@ -14,7 +14,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
-from edge_collector.contract import STREAMS
+from edge_collector.contract import INTEGER_RANGE, STREAMS
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, SegmentName
 from edge_collector.site import Site
 
@@ -76,7 +76,7 @@ class LandingIndex:
         for entry in self.entries.get((stream, day), ()):
             manifest = _sha256(os.path.join(entry.folder, entry.stem + MANIFEST_SUFFIX), entry.manifest)  # noqa: PTH118
             segment = _sha256(os.path.join(entry.folder, entry.stem + SEGMENT_SUFFIX), entry.segment)  # noqa: PTH118
-            digest.update(f"{entry.stem} {manifest} {segment}\n".encode())
+            digest.update(f"{entry.stem} {manifest} {segment}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()[:16]
 
     def date_fingerprint(self, day: date) -> str:
@@ -116,6 +116,8 @@ def scan(landing: Path, days: Iterable[date] | None = None) -> LandingIndex:
                 day = date.fromisoformat(folder.name.removeprefix("event_date="))
             except ValueError:
                 continue
+            if folder.name != f"event_date={day.isoformat()}":  # 20260105 and 2026-W02-1 are other names of a date
+                continue
             if found := _entries(folder.path):
                 entries[stream, day] = found
     return LandingIndex(entries)
@@ -125,7 +127,7 @@ def _folders(root: Path, wanted: set[str] | None) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(root) as found:
             return [e for e in found if e.name.startswith("event_date=") and (wanted is None or e.name in wanted)]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []
 
 
@@ -137,12 +139,22 @@ def _entries(folder: str) -> tuple[Entry, ...]:
             for file in found:
                 name = file.name
                 for suffix, into in ((MANIFEST_SUFFIX, manifests), (SEGMENT_SUFFIX, segments)):
-                    if name.endswith(suffix):
-                        stat = file.stat()
-                        into[name[: -len(suffix)]] = Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    except (FileNotFoundError, NotADirectoryError):
+                    if name.endswith(suffix) and (stamp := _stamp(file)):
+                        into[name[: -len(suffix)]] = stamp
+    except OSError:
         return ()
     return tuple(Entry(folder, s, manifests[s], segments.get(s)) for s in sorted(manifests, key=os.fsencode))
+
+
+def _stamp(file: os.DirEntry[str]) -> Stamp | None:
+    """What `stat` tells of a file, or of a link that leads nowhere; None of one that is gone by now."""
+    for follow in (True, False):
+        try:
+            found = file.stat(follow_symlinks=follow)
+        except OSError:
+            continue
+        return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+    return None
 
 
 @lru_cache(maxsize=100_000)
@@ -151,6 +163,8 @@ def _sha256(path: str, stamp: Stamp | None) -> str:
     if stamp is None:
         return "missing"
     try:
+        if not (os.path.isfile(path) or os.path.isdir(path)):  # noqa: PTH112, PTH113
+            return "unreadable"  # a pipe would be waited for
         with open(path, "rb") as file:  # noqa: PTH123
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -160,6 +174,7 @@ def _sha256(path: str, stamp: Stamp | None) -> str:
 @lru_cache(maxsize=100_000)
 def _name(stem: str) -> SegmentName | None:
     try:
-        return SegmentName.parse(stem)
+        name = SegmentName.parse(stem)
     except ValueError:
         return None
+    return name if max(name.first_seq, name.last_seq) <= INTEGER_RANGE[1] else None  # else its manifest is refused

@@ -89,7 +89,8 @@ class References:
             for of, name, entry in self._index.names(stream):
                 runs[name.gateway_id, name.boot_id].append((of, name, entry.folder))
             for (gateway, boot), segments in sorted(runs.items()):
-                own = [name for of, name, _ in segments if of == day]
+                # A manifest that cannot be read contains nothing, and its name proves nothing.
+                own = [name for of, name, folder in segments if of == day and _seq_ranges(Path(folder), name)]
                 if not own:
                     continue
                 low, high = min(n.first_seq for n in own), max(n.last_seq for n in own)

@@ -101,18 +101,24 @@ class Lake:
 
     def dates(self, table: str) -> list[date]:
         """The event dates that have a partition, ascending."""
-        return [day for day, folder in self._folders(table) if (folder / _PART).exists()]
+        return [day for day, folder in self._folders(table) if (folder / _PART).is_file()]
 
     def _folders(self, table: str) -> Iterator[tuple[date, Path]]:
         try:
             names = sorted(entry.name for entry in os.scandir(self.root / table))
         except FileNotFoundError:
             return
+        except NotADirectoryError:
+            if self.root.is_dir():  # a file where the table's folder would be
+                return
+            raise
         for name in names:
             try:
-                yield date.fromisoformat(name.removeprefix("event_date=")), self.root / table / name
+                day = date.fromisoformat(name.removeprefix("event_date="))
             except ValueError:
                 continue
+            if name == f"event_date={day.isoformat()}":
+                yield day, self.root / table / name
 
     @contextmanager
     def draft(
@@ -170,10 +176,14 @@ class Lake:
     def failure(self, table: str, day: date) -> Failure | None:
         """Why the last computation failed, None where it did not."""
         try:
-            content: dict[str, Any] = json.loads((self.path(table, day).parent / _FAILURE).read_text())
+            content = (self.path(table, day).parent / _FAILURE).read_bytes()
         except OSError:
             return None
-        return Failure(**content)
+        try:
+            found: Any = json.loads(content)
+            return Failure(str(found["error"]) or "unknown", str(found["run_id"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return Failure(f"its {_FAILURE} cannot be read; compute the date again: venue materialize {day}", "")
 
     def failures(self, table: str) -> dict[date, Failure]:
         """All noted failures of a table."""

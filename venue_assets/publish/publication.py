@@ -68,9 +68,11 @@ class Publication:
 def current(home: Home) -> Publication | None:
     """The publication that readers see now."""
     try:
-        return Publication(**json.loads((home.published / "current" / RECORD).read_text()))
-    except FileNotFoundError:
-        return None
+        found = Publication(**json.loads((home.published / "current" / RECORD).read_text(encoding="utf-8")))
+        _ = found.dates, [len(stamp) for days in found.stamps.values() for stamp in days.values()]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None  # none, or a record that cannot be read: the next publication is built anew
+    return found
 
 
 def publish(

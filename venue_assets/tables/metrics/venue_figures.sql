@@ -5,12 +5,12 @@ WITH slots AS (
   WHERE v.operates
 ),
 passers AS (
-  SELECT venue_id, coalesce(hour(local_time), -1)::INTEGER AS slot, sum(in_count)::BIGINT AS pf_range
+  SELECT venue_id, coalesce(hour(local_time), -1)::INTEGER AS slot, TRY_CAST(sum(in_count) AS BIGINT) AS pf_range
   FROM boundary_counts
   GROUP BY GROUPING SETS ((venue_id), (venue_id, hour(local_time)))
 ),
 by_device AS (
-  SELECT venue_id, device_id, coalesce(hour(local_time), -1)::INTEGER AS slot, sum(in_count)::BIGINT AS counted
+  SELECT venue_id, device_id, coalesce(hour(local_time), -1)::INTEGER AS slot, sum(in_count)::DOUBLE AS counted
   FROM entrance_counts
   GROUP BY GROUPING SETS ((venue_id, device_id), (venue_id, device_id, hour(local_time)))
 ),
@@ -62,9 +62,9 @@ SELECT
   CASE WHEN s.has_terminal THEN coalesce(e.pv, 0) / nullif(n.pf_entrance, 0) END AS recognition_share,
   CASE WHEN s.takes_orders THEN coalesce(m.completed_orders, 0) END AS completed_orders,
   CASE WHEN s.takes_orders THEN coalesce(m.paying_users, 0) END AS paying_users,
-  CASE WHEN s.takes_orders THEN coalesce(m.gmv, 0) END::DECIMAL(18, 2) AS gmv,
-  CASE WHEN s.takes_orders THEN coalesce(m.gmv_anonymous, 0) END::DECIMAL(18, 2) AS gmv_anonymous,
-  CASE WHEN s.takes_orders THEN coalesce(m.cancelled_amount, 0) END::DECIMAL(18, 2) AS cancelled_amount
+  CASE WHEN s.takes_orders THEN TRY_CAST(coalesce(m.gmv, 0) AS DECIMAL(18, 2)) END AS gmv,
+  CASE WHEN s.takes_orders THEN TRY_CAST(coalesce(m.gmv_anonymous, 0) AS DECIMAL(18, 2)) END AS gmv_anonymous,
+  CASE WHEN s.takes_orders THEN TRY_CAST(coalesce(m.cancelled_amount, 0) AS DECIMAL(18, 2)) END AS cancelled_amount
 FROM slots AS s
 LEFT JOIN passers AS p ON p.venue_id = s.venue_id AND p.slot = s.slot
 LEFT JOIN entrants AS n ON n.venue_id = s.venue_id AND n.slot = s.slot

@@ -1,0 +1,272 @@
+"""More bad input, by what it used to break: whole dates, silent figures, commands over damaged state, site files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, folder, read_manifest, read_segment
+from edge_collector.site import SiteError, load_site
+from tests.conftest import compute, rows
+from tests.lake.test_bad_input import (
+    DAY,
+    GATEWAY,
+    NEXT_DAY,
+    SITE,
+    BadSegment,
+    _instead,
+    conserved,
+    good_is_processed,
+    land,
+    land_good,
+    line,
+    pack,
+)
+from venue_assets.cli.demo import is_landed
+from venue_assets.graph.sensors import changed_dates
+from venue_assets.home import Home
+from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
+from venue_assets.publish.publication import current
+from venue_assets.simulate import Options
+from venue_assets.tables.catalogue import catalogue
+
+
+def _late(*_: object) -> None:
+    pytest.fail("it hangs")
+
+
+signal.signal(signal.SIGALRM, _late)
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _file_instead(folder: str) -> Callable[[Home], None]:
+    def put(home: Home) -> None:
+        at = home.landing / folder
+        shutil.rmtree(at)
+        at.write_text("x")
+
+    return put
+
+
+PENDING = {
+    "manifest a loop of links": BadSegment("manifest", "Too many levels", place=_loop),
+    "manifest a pipe": BadSegment("manifest", "not a regular file", place=os.mkfifo),
+    "name no UTF-8": BadSegment("folder", "lies at", name=os.fsdecode(b"g\xff-b-1-1")),
+    "name numbers to 10^30": BadSegment("manifest", "Invalid JSON", manifest=lambda _: b"", name=f"a-b-1-{10**30}"),
+    "name numbers to 2^63-1": BadSegment("manifest", "Invalid JSON", manifest=lambda _: b"", name=f"a-b-0-{2**63 - 1}"),
+    "numbers to 10^30": BadSegment("manifest", "last_seq", stated={"last_seq": 10**30}, name=f"{GATEWAY}-p-1-{10**30}"),
+    "numbers below 0": BadSegment("manifest", "first_seq", stated={"first_seq": -5}, name=f"{GATEWAY}-p--5-1"),
+    "created before the year 1": BadSegment(
+        "manifest", "years 1 to 9999", stated={"created_at": "0001-01-01T00:00:00+14:00"}
+    ),
+    "created after the year 9999": BadSegment(
+        "manifest", "years 1 to 9999", stated={"created_at": "9999-12-31T23:59:59-14:00"}
+    ),
+    "created_at a number": BadSegment("manifest", "created_at", stated={"created_at": 1767672000}),
+    "event_date a number": BadSegment("manifest", "event_date", stated={"event_date": 1767571200}),
+    "schema true": BadSegment("manifest", "schema", stated={"schema": True}),
+    "schema 1.0": BadSegment("manifest", "schema", stated={"schema": 1.0}),
+}
+
+
+@pytest.mark.parametrize("name", PENDING)
+def test_segment(home: Home, name: str) -> None:
+    land_good(home)
+    bad = PENDING[name]
+    bad.write(home, "p")
+    signal.alarm(20)
+    compute(home, DAY)
+    changed_dates(scan(home.landing), {}, 1e12)
+    signal.alarm(0)
+    good_is_processed(home)
+    conserved(home)
+    (row,) = rows(home, "refused_segments", DAY)
+    assert row["reason"] == bad.reason, row
+    assert bad.words in str(row["detail"]), row
+
+
+@pytest.mark.parametrize("where", ["assignments", "assignments/event_date=2026-01-05"])
+def test_a_file_where_a_folder_is_expected(home: Home, where: str) -> None:
+    land_good(home)
+    _file_instead(where)(home)
+    compute(home, DAY)
+    assert rows(home, "orders", DAY)
+    (row,) = rows(home, "refused_segments", DAY)
+    assert "cannot be listed" in str(row["detail"])
+
+
+@pytest.mark.parametrize("name", ["event_date=20260105", "event_date=2026-W02-1"])
+def test_other_names_of_a_date(home: Home, name: str) -> None:
+    land_good(home)
+    before = scan(home.landing).date_fingerprint(DAY)
+    at = home.landing / "orders" / name
+    at.mkdir()
+    (at / f"a-b-1-1{MANIFEST_SUFFIX}").write_bytes(b"{}")
+    assert scan(home.landing).date_fingerprint(DAY) == before
+
+
+def test_a_link_to_nowhere_hides_nothing(home: Home) -> None:
+    land_good(home)
+    (folder(home.landing, "orders", DAY) / f"a-b-1-1{MANIFEST_SUFFIX}").symlink_to("/nowhere")
+    assert len(scan(home.landing).entries["orders", DAY]) == 2
+
+
+@pytest.mark.parametrize("far", ["1970-01-01", "2099-01-01", "9999-12-31"])
+def test_dates_that_cannot_be_computed_are_no_missing_ones(home: Home, far: str) -> None:
+    land_good(home)
+    land(home, "orders", [b"x"], day=date.fromisoformat(far))
+    assert Freshness(home, catalogue(), scan(home.landing)).operating_dates() == [DAY]
+
+
+LARGE = {
+    "amounts": ("orders", {"amount": "9999999999999999.99"}, "gmv"),
+    "cancelled amounts": ("orders", {"amount": "9999999999999999.99", "status": "cancelled"}, "cancelled_amount"),
+    "counts": ("boundary_counts", {"in_count": 2**62, "in_total": 2**63 - 1}, "pf_range"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_sums_that_no_column_holds(home: Home, name: str) -> None:
+    stream, changes, figure = LARGE[name]
+    land_good(home)
+    land(home, stream, [line(stream, boot_id="l", seq=n, **changes) for n in range(1, 5)], boot_id="l")
+    compute(home, DAY)
+    good_is_processed(home)
+    assert rows(home, "primary_metrics", DAY)[0][figure] is None
+
+
+def test_entrance_counts_that_no_integer_holds(home: Home) -> None:
+    land_good(home)
+    land(
+        home,
+        "entrance_counts",
+        [line("entrance_counts", boot_id="l", seq=n, in_count=2**62, in_total=2**63 - 1) for n in range(1, 5)],
+        boot_id="l",
+    )
+    compute(home, DAY)
+    assert rows(home, "primary_metrics", DAY)[0]["pf_entrance"] == float(2**64)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_instants_that_utc_does_not_have(home: Home, at: str) -> None:
+    land_good(home)
+    land(home, "orders", [line("orders", boot_id="l", recorded_at=at)], boot_id="l")
+    compute(home, DAY)
+    assert [row["reason"] for row in rows(home, "quarantine", DAY)] == ["malformed"]
+    conserved(home)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"x": 1}', b'{"error": "", "run_id": ""}', b'{"error": 5, "run_id": null}'],
+)
+def test_failure_that_cannot_be_read(home: Home, content: bytes) -> None:
+    land_good(home)
+    at = Lake(home.lake).path("orders", DAY).parent
+    at.mkdir(parents=True)
+    (at / "failure.json").write_bytes(content)
+    state = Freshness(home, catalogue(), scan(home.landing)).state(catalogue()["orders"], DAY)
+    assert state.condition == "failed"
+    assert "orders" in state.why
+    assert list(Lake(home.lake).failures("orders")) == [DAY]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"x": 1}',
+        json.dumps({"publication_id": "x", "number": 1, "published_at": "", "code": "", "contents": 5}).encode(),
+    ],
+)
+def test_publication_that_cannot_be_read_is_none(home: Home, content: bytes) -> None:
+    (home.published / "current").mkdir(parents=True)
+    (home.published / "current" / "publication.json").write_bytes(content)
+    assert current(home) is None
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"\xff", b"5"])
+def test_truth_that_cannot_be_read(home: Home, content: bytes) -> None:
+    (home.root / "truth.json").write_bytes(content)
+    assert not is_landed(home, Options(DAY, days=1, visits=10))
+
+
+def test_truncated_links_of_an_earlier_date_are_named_with_the_remedy(home: Home) -> None:
+    land_good(home)
+    land_good(home, NEXT_DAY)
+    compute(home, DAY)
+    Lake(home.lake).path("identity_links", DAY).write_bytes(b"PAR1")
+    with pytest.raises(Exception, match=r"identity_links of 2026-01-05 cannot be read .*venue materialize 2026-01-05"):
+        compute(home, NEXT_DAY)
+
+
+def test_home_with_a_pattern_in_its_name_reads_its_own_files(tmp_path: Path) -> None:
+    figures = []
+    for name, amount in (("a1", "11.00"), ("a[1]", "22.00")):
+        root = tmp_path / name
+        root.mkdir()
+        (root / "site.toml").write_text(SITE)
+        home = Home(root)
+        land(home, "orders", [line("orders", amount=amount)])
+        compute(home, DAY)
+        figures.append(str(rows(home, "primary_metrics", DAY)[0]["gmv"]))
+    assert figures == ["11.00", "22.00"]
+
+
+def test_millions_of_empty_frames(tmp_path: Path) -> None:
+    bad = BadSegment(None, packed=lambda p: p + pack(b"") * 300_000)
+    home = Home(tmp_path)
+    folder(home.landing, "orders", DAY).mkdir(parents=True)
+    name = bad.write(home, "f")
+    at = folder(home.landing, "orders", DAY) / name
+    signal.alarm(10)
+    manifest = read_manifest(at.with_name(name.removesuffix(SEGMENT_SUFFIX) + MANIFEST_SUFFIX))
+    assert read_segment(at, manifest).count(b"\n") == 1
+    signal.alarm(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "[" * 20_000, "nested too deeply"),
+        ("x = " + "9" * 5000, "not valid TOML"),
+        (_instead("opened_on = 2026-01-01", "opened_on = 0"), "venues[0].opened_on: 0 is given; a date such as"),
+        (_instead("opened_on = 2026-01-01", "opened_on = 0001-01-01"), "venues[0].opened_on"),
+        (_instead("[52.5206, 13.4098]", "[nan, inf]"), "devices[0].position[0]: nan is given"),
+        (
+            _instead(
+                'stream = "entrance_counts"', 'stream = "entrance_counts"\ncounting = "passages"\nin_share = true'
+            ),
+            "in_share: True is given",
+        ),
+        (SITE.replace('"EUR"', '"eur"', 1).replace('"winter_fair"', '"none"'), "activities[0].id: 'none'"),
+    ],
+    ids=["deep", "5,000 digits", "date 0", "year 1", "position nan", "share true", "shape and contradiction"],
+)
+def test_site(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "site.toml").write_text(text)
+    with pytest.raises(SiteError) as refused:
+        load_site(tmp_path / "site.toml")
+    assert words in str(refused.value)
+
+
+def test_site_sentence_is_of_bearable_length(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(_instead('"Riverside Hall"', '["' + "x" * 100_000 + '"]'))
+    with pytest.raises(SiteError) as refused:
+        load_site(tmp_path / "site.toml")
+    assert len(str(refused.value)) < 500
