@@ -76,7 +76,7 @@ class Freshness:
             return State("failed", f"{table.name}: {failure.error.splitlines()[0]}")
         provenance = self.provenance(table.name, day)
         if provenance is None:
-            return State("missing", f"{table.name}: no partition that can be read")
+            return State("missing", f"{table.name}: never computed, or its partition cannot be read")
         if provenance.code != table.code:
             return State("stale", f"{table.name}: its definition changed since it was computed")
         now = self.inputs(table, day)
