@@ -46,6 +46,8 @@ def test_the_page_of_a_table_says_what_its_columns_mean(page: Page) -> None:
     for name, column in catalogue()["primary_metrics"].columns.items():
         cell = page.get_by_text(name, exact=True)
         row = page.locator("tr").filter(has=cell).filter(has_text=column.type).first
+        # The cell of the description is drawn after the row.
+        row.get_by_text(column.description.strip()[:40]).first.wait_for()
         shown = row.inner_text()
         assert column.description.strip() in shown
         assert f"[{column.unit}]" in shown or not column.unit
