@@ -19,6 +19,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 LANDING_SCHEMA: Final = 1
 MAX_LINE_BYTES: Final = 64 * 1024
@@ -39,6 +40,7 @@ class Kind:
 
 
 _TEXT: Final = r'"[^"\\\x00-\x1f\x7f]+"'
+_ASCII_TEXT: Final = r'"[ !#-\[\]-~]+"'
 _DATE: Final = (
     r"[1-8][0-9]{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -205,13 +207,15 @@ def _column(name: str, model: type[Record]) -> Column:
     return Column(name, kind.column, nullable, unit, field.description or "", pattern)
 
 
-def canonical_pattern(stream: str) -> str:
+def canonical_pattern(stream: str, *, ascii_only: bool = False) -> str:
     """A regular expression that matches only well-formed lines of `stream` as `canonical` writes them.
 
     A match proves every rule of the contract at once, so that lines can be checked in bulk; no match proves nothing.
+    `ascii_only` refuses lines with other characters, and is found faster.
     """
     fields = ",".join(f'"{c.name}":{c.json_pattern}' for c in columns(stream))
-    return rf"^\{{{fields}\}}$"
+    pattern = rf"^\{{{fields}\}}$"
+    return pattern.replace(_TEXT, _ASCII_TEXT) if ascii_only else pattern
 
 
 class Malformed(ValueError):
@@ -236,6 +240,8 @@ def parse(stream: str, line: bytes) -> Record:
         if empty and len(empty) == error.error_count():
             return _without(stream, line, empty)
         raise Malformed(_sentence(error)) from None
+    if b"NaN" in line or b"Infinity" in line:
+        _check_numbers(line)
     _check_instants(record)
     return record
 
@@ -257,6 +263,14 @@ def _is_empty_optional(stream: str, error: Any) -> bool:
 def _without(stream: str, line: bytes, empty: Mapping[str, None]) -> Record:
     text = json.dumps({**json.loads(line), **empty})
     return parse(stream, text.encode())
+
+
+def _check_numbers(line: bytes) -> None:
+    """pydantic lets NaN and Infinity through where nobody looks; JSON (RFC 8259) has no such numbers."""
+    try:
+        from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise Malformed(f"Invalid JSON: {error}; NaN and Infinity are no JSON numbers") from None
 
 
 def _check_instants(record: Record) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date
 from functools import lru_cache
@@ -41,12 +42,14 @@ from edge_collector.segment import (
     shown,
 )
 from venue_assets.tables.catalogue import Table
-from venue_assets.tables.raw.judge import judge_sql
+from venue_assets.tables.raw.judge import judge_sql, parse_sql
 
-_BATCH_BYTES: Final = 96 * 1024**2
-"""Unpacked bytes that are judged at once: bounds memory, and a usual day is one batch."""
+_BATCH_BYTES: Final = 48 * 1024**2
+"""Unpacked bytes that are judged at once: bounds memory."""
 
 _EVIDENCE_BYTES: Final = 4096
+
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -113,22 +116,76 @@ def raw_batches(con: duckdb.DuckDBPyConnection, landing: Landing, table: Table) 
     `con` must know `venues`, `devices` and `venue_day_spans` as seen from the date.
     """
     assert table.stream is not None
-    con.execute("CREATE OR REPLACE TEMP TABLE seen (gateway_id VARCHAR, boot_id VARCHAR, seq BIGINT)")
-    first = True
+    seen = Seen()
     for lines in _batched(landing, table.stream):
-        con.register("landed_lines", lines.table)
-        judged = con.sql(judge_sql(table.stream)).to_arrow_table()
-        con.unregister("landed_lines")
-        yield from _with_evidence(judged, lines, table.schema)
-        if lines.more:
-            con.register("judged", judged.select(["gateway_id", "boot_id", "seq", "problem"]))
-            con.execute(
-                "INSERT INTO seen SELECT DISTINCT gateway_id, boot_id, seq FROM judged WHERE problem IS NULL"
-                + ("" if first else " EXCEPT SELECT * FROM seen")
-            )
-            con.unregister("judged")
-            first = False
-    con.execute("DROP TABLE seen")
+        yield from _with_evidence(_judged(con, lines, table.stream, seen), lines, table.schema)
+
+
+def _judged(con: duckdb.DuckDBPyConnection, lines: _Lines, stream: str, seen: Seen) -> pa.Table:
+    """The lines of a batch as typed rows, each with the first reason against it, in the order of the lines."""
+    with _registered(con, landed_lines=lines.table.select(["n", "text"])):
+        parsed = _in_order(con.sql(parse_sql(stream)).to_arrow_table())
+    parsed = parsed.append_column("problem", lines.table["problem"])
+    parsed = parsed.append_column("repeated", pa.array(seen.again(parsed)))
+    with _registered(con, parsed=parsed.append_column("created_at", lines.table["created_at"])):
+        judgement = _in_order(con.sql(judge_sql(stream)).to_arrow_table())
+    for name, source in (
+        ("segment", lines.table),
+        ("line", lines.table),
+        ("reason", judgement),
+        ("local_time", judgement),
+    ):
+        parsed = parsed.append_column(name, source[name])
+    return parsed
+
+
+@contextmanager
+def _registered(con: duckdb.DuckDBPyConnection, **relations: pa.Table) -> Iterator[None]:
+    for name, relation in relations.items():
+        con.register(name, relation)
+    try:
+        yield
+    finally:
+        for name in relations:
+            con.unregister(name)
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """One row for each n from 0, in order: what SQL does not promise about joins, positions rely on."""
+    n = rows["n"].to_numpy()
+    if bool((n == np.arange(len(n))).all()):
+        return rows
+    return rows.take(pa.array(np.argsort(n, kind="stable")))
+
+
+class Seen:
+    """The identities that lines of one stream and date have had so far: (gateway_id, boot_id, seq)."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, int] = {}
+        self._seqs: dict[int, IntArray] = {}
+
+    def again(self, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which rows have an identity that an earlier row had, in this table or in one before. Null ones have none."""
+        again = np.zeros(len(rows), dtype=bool)
+        whole = np.flatnonzero(rows["seq"].is_valid())
+        boots = (self._numbers(rows["gateway_id"]) << 32 | self._numbers(rows["boot_id"]))[whole]
+        seqs = rows["seq"].fill_null(0).to_numpy()[whole]
+        order = np.lexsort((seqs, boots))
+        boots, seqs, whole = boots[order], seqs[order], whole[order]
+        for run in np.split(np.arange(len(whole)), np.flatnonzero(np.diff(boots)) + 1) if len(whole) else ():
+            own, known = seqs[run], self._seqs.get(boots[run[0]], seqs[:0])
+            repeated = np.isin(own, known)
+            repeated[1:] |= own[1:] == own[:-1]
+            again[whole[run]] = repeated
+            self._seqs[boots[run[0]]] = np.sort(np.concatenate([known, own[~repeated]]), kind="stable")
+        return again
+
+    def _numbers(self, names: pa.ChunkedArray) -> IntArray:
+        encoded = names.combine_chunks().dictionary_encode()
+        numbers = [self._names.setdefault(name, len(self._names)) for name in encoded.dictionary.to_pylist()]
+        per_row: IntArray = np.array([*numbers, 0], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy()]
+        return per_row
 
 
 @dataclass(frozen=True)
@@ -137,7 +194,6 @@ class _Lines:
 
     table: pa.Table
     raw: pl.Series
-    more: bool
 
 
 def _batched(landing: Landing, stream: str) -> Iterator[_Lines]:
@@ -145,74 +201,95 @@ def _batched(landing: Landing, stream: str) -> Iterator[_Lines]:
     size = 0
     for segment, content in landing.contents(stream):
         if pending and size + len(content) > _BATCH_BYTES:
-            yield _lines(stream, pending, more=True)
+            yield _lines(stream, pending)
             pending, size = [], 0
         pending.append((segment, content))
         size += len(content)
     if pending:
-        yield _lines(stream, pending, more=False)
+        yield _lines(stream, pending)
 
 
 @lru_cache
-def _proof(stream: str) -> str:
+def _proof(stream: str, *, ascii_only: bool) -> str:
     # Lines keep their line feed; it is cheaper to allow for it than to cut it off two million times.
-    return canonical_pattern(stream).removesuffix("$") + r"\n?$"
+    return canonical_pattern(stream, ascii_only=ascii_only).removesuffix("$") + r"\n?$"
 
 
-def _lines(stream: str, segments: list[tuple[LandedSegment, bytes]], *, more: bool) -> _Lines:
-    accepted = [segment.manifest for segment, _ in segments]
+def _proven(stream: str, text: pl.Series) -> pl.Series:
+    """Which lines one regular expression shows to be well-formed."""
+    proven = text.str.contains(_proof(stream, ascii_only=True)).fill_null(False)
+    if not proven.all():
+        others = (~proven).arg_true()
+        found = text.gather(others).str.contains(_proof(stream, ascii_only=False)).fill_null(False)
+        proven = proven.scatter(others, found)
+    return proven & (text.str.len_bytes() <= MAX_LINE_BYTES)
+
+
+def _lines(stream: str, segments: list[tuple[LandedSegment, bytes]]) -> _Lines:
     split = [_split(content) for _, content in segments]
-    raw = pl.concat([part[0] for part in split], rechunk=True)
-    text = pl.concat([part[1] for part in split], rechunk=True)
+    raw = pl.concat([part[0] for part in split])
+    text = pl.concat([part[1] for part in split])
     numbers = np.concatenate([part[2] for part in split])
-    proven = text.str.contains(_proof(stream)).fill_null(False) & (raw.bin.size() <= MAX_LINE_BYTES)
-    doubtful = (~proven).arg_true().to_numpy()
-    problem = np.full(len(raw), None, dtype=object)
+    doubtful = (~_proven(stream, text)).arg_true().to_numpy()
+    problems: dict[int, str] = {}
     mended: list[str | None] = []
-    for at in doubtful:
+    for at, line in zip(doubtful.tolist(), raw.gather(doubtful), strict=True):
         try:
-            mended.append(canonical(stream, bytes(raw[int(at)]).removesuffix(b"\n")))
+            mended.append(canonical(stream, line.removesuffix(b"\n")))
         except Malformed as malformed:
             mended.append(None)
-            problem[at] = str(malformed)[:500]
+            problems[at] = str(malformed)[:500]
     if len(doubtful):
         text = text.scatter(doubtful, pl.Series(mended, dtype=pl.String))
     of = pa.array(np.repeat(np.arange(len(segments), dtype=np.int32), [len(part[0]) for part in split]))
     names = pa.array([segment.name for segment, _ in segments], pa.string())
+    accepted = [segment.manifest for segment, _ in segments]
     created = [manifest.created_at.astimezone(UTC).replace(tzinfo=None) for manifest in accepted if manifest]
     table = pa.table(
         {
-            "n": pa.array(np.arange(len(raw), dtype=np.int64)),
+            "n": pa.array(np.arange(len(text), dtype=np.int64)),
             "segment": pa.DictionaryArray.from_arrays(of, names),
             "line": pa.array(numbers),
             "text": text.to_arrow(compat_level=pl.CompatLevel.newest()),
-            "problem": pa.array(problem, pa.string()),
+            "problem": _sparse(len(text), problems, pa.string()),
             "created_at": pa.array(created, pa.timestamp("us")).take(of),
         }
     )
-    return _Lines(table, raw, more)
+    return _Lines(table, raw)
+
+
+def _sparse(size: int, values: Mapping[int, Any], kind: pa.DataType) -> pa.Array:
+    """An array that is null except at the positions of `values`."""
+    at = np.full(size, -1, dtype=np.int64)
+    at[list(values)] = np.arange(len(values))
+    return pa.array(list(values.values()), kind).take(pa.array(at, mask=at < 0))
 
 
 def _split(content: bytes) -> tuple[pl.Series, pl.Series, np.ndarray[Any, Any]]:
     """The non-empty lines, each with its line feed, and their numbers from 1.
 
-    Given as bytes, and as text that is null where a line is not UTF-8.
+    Given as bytes, and as text that is null where a line is not UTF-8. Both are views of `content`.
     """
-    numbers = None
-    if content.startswith(b"\n") or b"\n\n" in content:
+    offsets = _line_offsets(content)
+    numbers = np.arange(1, len(offsets), dtype=np.int64)
+    if bool((content[:1] == b"\n") or (np.diff(offsets) == 1).any()):
         content, numbers = _without_blank_lines(content)
-    octets = np.frombuffer(content, dtype=np.uint8)
-    ends = np.flatnonzero(octets == 0x0A).astype(np.int64) + 1
+        offsets = _line_offsets(content)
+    buffers = [pa.py_buffer(offsets), pa.py_buffer(content)]
+    raw = pa.Array.from_buffers(pa.large_binary(), len(numbers), [None, *buffers])
+    valid = None
+    if not content.isascii():
+        valid = pa.py_buffer(np.packbits(_is_utf8(content, offsets), bitorder="little"))
+    text = pa.Array.from_buffers(pa.large_string(), len(numbers), [valid, *buffers])
+    return pl.Series("raw", raw), pl.Series("text", text), numbers
+
+
+def _line_offsets(content: bytes) -> np.ndarray[Any, Any]:
+    """Where each line starts, and the end."""
+    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == 0x0A).astype(np.int64) + 1
     if content and not content.endswith(b"\n"):
         ends = np.append(ends, len(content))
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    buffers = [pa.py_buffer(offsets.tobytes()), pa.py_buffer(content)]
-    raw = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, *buffers])
-    valid = np.packbits(_is_utf8(octets, offsets), bitorder="little")
-    text = pa.Array.from_buffers(pa.large_string(), len(ends), [pa.py_buffer(valid.tobytes()), *buffers])
-    if numbers is None:
-        numbers = np.arange(1, len(offsets), dtype=np.int64)
-    return pl.Series("raw", raw), pl.Series("text", text), numbers
+    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
 
 
 def _without_blank_lines(content: bytes) -> tuple[bytes, np.ndarray[Any, Any]]:
@@ -228,12 +305,13 @@ def _without_blank_lines(content: bytes) -> tuple[bytes, np.ndarray[Any, Any]]:
     return b"".join(lines), np.frombuffer(numbers.tobytes(), dtype=np.int64)
 
 
-def _is_utf8(octets: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _is_utf8(content: bytes, offsets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Which lines are UTF-8. Only those with a byte beyond ASCII have to be tried."""
+    octets = np.frombuffer(content, dtype=np.uint8)
     valid = np.ones(len(offsets) - 1, dtype=bool)
     for at in np.unique(np.searchsorted(offsets, np.flatnonzero(octets >= 0x80), side="right") - 1):
         try:
-            octets[offsets[at] : offsets[at + 1]].tobytes().decode()
+            content[offsets[at] : offsets[at + 1]].decode()
         except UnicodeDecodeError:
             valid[at] = False
     return valid
@@ -241,22 +319,12 @@ def _is_utf8(octets: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> np.
 
 def _with_evidence(judged: pa.Table, lines: _Lines, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The judged rows with the text of those that cannot be clean, in the columns of the raw table."""
-    n = judged["n"].to_numpy()
-    if len(n) > 1 and not bool((np.diff(n) > 0).all()):
-        judged = judged.take(pa.array(np.argsort(n, kind="stable")))
-        n = judged["n"].to_numpy()
-    text, size, digest = ([None] * len(n) for _ in range(3))
     bad = np.flatnonzero(judged["reason"].is_valid().to_numpy())
-    for at in bad:
-        line = bytes(lines.raw[int(n[at])]).removesuffix(b"\n")
-        text[at] = line[:_EVIDENCE_BYTES].decode("utf-8", "replace")  # type: ignore[call-overload]
-        size[at] = len(line)  # type: ignore[call-overload]
-        digest[at] = hashlib.sha256(line).hexdigest()  # type: ignore[call-overload]
-    full = judged
-    for name, values, kind in (
-        ("text", text, pa.string()),
-        ("text_bytes", size, pa.int64()),
-        ("text_sha256", digest, pa.string()),
+    evidence = [line.removesuffix(b"\n") for line in lines.raw.gather(bad)]
+    for name, kind, values in (
+        ("text", pa.string(), [line[:_EVIDENCE_BYTES].decode("utf-8", "replace") for line in evidence]),
+        ("text_bytes", pa.int64(), [len(line) for line in evidence]),
+        ("text_sha256", pa.string(), [hashlib.sha256(line).hexdigest() for line in evidence]),
     ):
-        full = full.append_column(name, pa.array(values, kind))
-    yield from full.select(schema.names).cast(schema).to_batches()
+        judged = judged.append_column(name, _sparse(len(judged), dict(zip(bad.tolist(), values, strict=True)), kind))
+    yield from judged.select(schema.names).cast(schema).to_batches()

@@ -13,47 +13,38 @@ from edge_collector.contract import TIME_THAT_COUNTS, columns
 
 
 @lru_cache
-def judge_sql(stream: str) -> str:
-    """The query over `landed_lines`, `seen`, `venues`, `devices` and `venue_day_spans` for one stream.
+def parse_sql(stream: str) -> str:
+    """The query that makes typed columns of `landed_lines` (n, text): `text` is a canonical line or null.
 
-    `landed_lines` has (n, segment, line, text, problem, created_at): `text` is a canonical line or null, `n` numbers
-    the lines in byte order of segment name, then line. `seen` holds identities of earlier batches of the same date.
-    The rows come in the order of `n`, with the columns of the raw table and `n` itself.
+    It reads one relation and keeps its order.
     """
     fields = columns(stream)
     structure = json.dumps({c.name: _json_type(c.type) for c in fields})
-    typed = ",\n    ".join(f"{_typed(c.name, c.type)} AS {c.name}" for c in fields)
-    names = ", ".join(f"p.{c.name}" for c in fields)
+    typed = ", ".join(f"{_typed(c.name, c.type)} AS {c.name}" for c in fields)
+    return f"SELECT n, {typed} FROM (SELECT n, from_json(text, '{structure}') AS r FROM landed_lines)"
+
+
+@lru_cache
+def judge_sql(stream: str) -> str:
+    """The query over `parsed`, `venues`, `devices` and `venue_day_spans` for one stream.
+
+    `parsed` holds what `parse_sql` gives, the `problem` of a malformed line, whether its identity is `repeated`, and
+    when its segment was made (`created_at`). The result (n, reason, local_time) is narrow and in no order, because
+    joins keep none.
+    """
     at = f"p.{TIME_THAT_COUNTS[stream]}"
     return f"""
-WITH decoded AS (
-  SELECT n, segment, line, problem, created_at, from_json(text, '{structure}') AS r FROM landed_lines
-), parsed AS MATERIALIZED (
-  SELECT n, segment, line, problem, created_at,
-    {typed}
-  FROM decoded
-), repeated AS (
-  SELECT gateway_id, boot_id, seq, min(n) AS first_n
-  FROM parsed WHERE problem IS NULL
-  GROUP BY gateway_id, boot_id, seq HAVING count(*) > 1
-)
-SELECT p.n, p.segment, p.line,
+SELECT p.n,
   CASE
     WHEN p.problem IS NOT NULL THEN 'malformed'
-    WHEN p.n > repeated.first_n OR seen.seq IS NOT NULL THEN 'duplicate'
+    WHEN p.repeated THEN 'duplicate'
     WHEN v.venue_id IS NULL THEN 'unknown_venue'
     WHEN d.device_id IS NULL THEN 'unknown_device'
     WHEN s.venue_id IS NULL THEN 'wrong_event_date'
     WHEN {_out_of_range(stream, at)} THEN 'out_of_range'
   END AS reason,
-  p.problem,
-  {at} + to_seconds(s.utc_offset_seconds) AS local_time,
-  {names}
+  {at} + to_seconds(s.utc_offset_seconds) AS local_time
 FROM parsed AS p
-LEFT JOIN repeated
-  ON repeated.gateway_id = p.gateway_id AND repeated.boot_id = p.boot_id AND repeated.seq = p.seq
-LEFT JOIN seen
-  ON seen.gateway_id = p.gateway_id AND seen.boot_id = p.boot_id AND seen.seq = p.seq
 LEFT JOIN venues AS v ON v.venue_id = p.venue_id
 LEFT JOIN devices AS d
   ON d.device_id = p.device_id AND d.venue_id = p.venue_id AND d.gateway_id = p.gateway_id AND d.stream = '{stream}'
