@@ -47,10 +47,11 @@ def load_pseudonymizer(key_file: Path, *, epoch: str = "k1", create: bool = Fals
     if text := os.environ.get(KEY_VARIABLE):
         return Pseudonymizer(text.encode(), epoch)
     if create and not key_file.exists():
+        new = Pseudonymizer(secrets.token_hex(32).encode(), epoch)  # a wrong epoch leaves no key behind
         key_file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
+            file.write(new.key.decode() + "\n")
     if not key_file.exists():
         raise KeyProblem(f"no pseudonym key: set {KEY_VARIABLE} or write one into {key_file} with mode 0600")
     if os.name == "posix" and stat.S_IMODE(key_file.stat().st_mode) & 0o077:

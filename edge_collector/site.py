@@ -15,11 +15,11 @@ from datetime import date, datetime, time
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edge_collector.contract import STREAMS
+from edge_collector.event_time import TimeZone
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
@@ -31,14 +31,6 @@ class SiteError(ValueError):
     def __init__(self, path: Path, mistakes: Sequence[str]) -> None:
         self.path, self.mistakes = path, tuple(mistakes)
         super().__init__(f"{path}: " + "; ".join(mistakes))
-
-
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError("an IANA time zone such as Europe/Berlin is expected") from None
-    return name
 
 
 def _currency(code: str) -> str:
@@ -98,7 +90,7 @@ class Venue(_Entry):
 
     id: Id
     name: Id
-    time_zone: Annotated[str, AfterValidator(_time_zone)]
+    time_zone: TimeZone
     currency: Annotated[str, AfterValidator(_currency)]
     day_starts_at: Annotated[time, BeforeValidator(_time_of_day)] = time(4)
     opened_on: Day

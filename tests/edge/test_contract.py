@@ -77,6 +77,8 @@ def test_an_amount_is_a_decimal_string_of_at_most_two_places(amount: Any) -> Non
         b'{"a":1} {}',
         b'{"a":"\\ud800"}',
         b"x" * 70_000,
+        json.dumps(VISIT | {"extra": float("nan")}).encode(),
+        json.dumps(VISIT | {"extra": [float("-inf")]}).encode(),
     ],
 )
 def test_what_is_not_one_json_object_is_malformed(text: bytes) -> None:

@@ -147,7 +147,7 @@ class Bench:
             kind,
             files,
             map_path or self.map(kind),
-            pseudonymizer=Pseudonymizer(key),
+            pseudonymizer=lambda: Pseudonymizer(key),
             rejects_dir=self.root / "rejects",
         )
 

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from edge_collector import contract
 from edge_collector.column_map import MapError
+from edge_collector.pseudonym import load_pseudonymizer
 from edge_collector.segment import read_manifest
 from venue_assets.importing import importer
 
@@ -463,3 +464,36 @@ def test_rows_are_always_accounted_for(bench: Bench, first: list[str], added: li
 
 def _files(folder: Path) -> Iterator[Path]:
     return (p for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [
+        ("orders", "a.csv", ('venue = "hall"', 'venue = "nowhere"')),
+        ("orders", "a.csv", ('order_id = "order"', 'order_id = "number"')),
+        ("orders", "absent.csv", None),
+        ("visits", "a.csv", None),
+    ],
+    ids=["map of no venue", "file without the column", "no file", "file of another kind"],
+)
+def test_what_cannot_be_imported_makes_no_key(
+    bench: Bench, kind: Literal["orders", "visits"], name: str, change: tuple[str, str] | None
+) -> None:
+    bench.write("a.csv", ORDERS)
+    key = bench.root / "pseudonym.key"
+    with pytest.raises(MapError):
+        importer.import_file(
+            bench.site,
+            bench.landing,
+            kind,
+            [bench.root / name],
+            bench.map(kind, *([change] if change else [])),
+            pseudonymizer=lambda: load_pseudonymizer(key, create=True),
+            rejects_dir=bench.root / "rejects",
+        )
+    assert not key.exists()
+
+
+def test_counts_ask_for_no_key(bench: Bench) -> None:
+    file = bench.write("a.csv", "time,in,out\n2026-03-01 12:00:00,1,2\n")
+    assert bench.run("counts", file, key=b"short").landed == 1

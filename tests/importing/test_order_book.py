@@ -43,7 +43,7 @@ def book(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(root)
     result = import_file(
         home.site, home.landing, "orders", [source], EXAMPLE / "map.toml",
-        pseudonymizer=Pseudonymizer(b"a key for this test only"), rejects_dir=root / "rejects",
+        pseudonymizer=lambda: Pseudonymizer(b"a key for this test only"), rejects_dir=root / "rejects",
     )  # fmt: skip
     assert (result.rows_read, result.landed, result.rejected) == (525_461, 525_461, 0)
     return home

@@ -39,6 +39,9 @@ def _assert_day(home: Home, day: date) -> None:
         [(*(r[n] for n in quarantined), r["text_bytes"], r["text_sha256"]) for r in rows(home, "quarantine", day)],
         [(*(q[n] for n in quarantined), q["length"], q["sha256"]) for q in oracle.quarantine],
     )
+    for row in rows(home, "quarantine", day):
+        assert row["problem"], row
+        assert "changed after" not in str(row["problem"]), row
     landed = dict.fromkeys(STREAMS, 0)
     for row in rows(home, "landed_segments", day):
         landed[row["stream"]] += row["rows"]

@@ -118,6 +118,7 @@ MANIFEST_DAMAGES: dict[str, Callable[[dict], None]] = {
     "manifest_rows_float": swap("rows", float),
     "manifest_rows_text": swap("rows", str),
     "manifest_no_rows": lambda manifest: manifest.pop("rows") and None,
+    "manifest_ranges_twice": swap("seq_ranges", lambda ranges: ranges * 2),
 }
 DAMAGES = (*MANIFEST_DAMAGES, "manifest_json", "missing", "undecodable", "truncated", "no_manifest")
 PACKINGS = ("no_content_size", "checksum", "two_frames")

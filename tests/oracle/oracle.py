@@ -302,10 +302,15 @@ def parse_json(line: bytes) -> object:
         if too_deep(text):
             raise Malformed("too deep")
         if "\\u" in text:
-            return json.loads(text, object_pairs_hook=object_of_real_text)
-        return json.loads(text)  # of a name given twice the last counts
+            return json.loads(text, object_pairs_hook=object_of_real_text, parse_constant=no_number)
+        return json.loads(text, parse_constant=no_number)  # of a name given twice the last counts
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise Malformed("not JSON") from None
+
+
+def no_number(text: str) -> object:
+    """Python reads NaN, Infinity and -Infinity; JSON has no such numbers."""
+    raise ValueError(text)
 
 
 def object_of_real_text(pairs: list[tuple[str, object]]) -> dict:
@@ -413,6 +418,12 @@ def read_segment(folder: Path, manifest_name: str, stream: str, event_date: date
     name_parts = [str(manifest[name]) for name in ("gateway_id", "boot_id", "first_seq", "last_seq")]
     if (manifest["stream"], manifest["event_date"]) != (stream, event_date.isoformat()) or "-".join(name_parts) != stem:
         raise Refused("folder")
+    # Decision: numbers outside of first_seq to last_seq, or stated twice, make the manifest one that proves nothing.
+    free = manifest["first_seq"]
+    for first, last in manifest["seq_ranges"]:
+        if not free <= first <= last <= manifest["last_seq"]:
+            raise Refused("manifest")
+        free = last + 1
     segment = folder / (stem + SEGMENT_SUFFIX)
     if not segment.is_file():
         raise Refused("missing")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
 from edge_collector.contract import STREAMS, columns
 from venue_assets.graph.build import build_definitions
 from venue_assets.home import Home
+from venue_assets.tables import catalogue as module
 from venue_assets.tables.catalogue import LAYERS, REFERENCES, Table, catalogue, tables_read
 from venue_assets.tables.lineage import column_lineage
 
@@ -103,3 +108,24 @@ def test_partitions_begin_with_the_first_venue_and_reach_into_tomorrow(home: Hom
     keys = list(node.partitions_def.get_partition_keys())
     assert keys[0] == "2026-01-01"
     assert keys[-1] == str(datetime.now(UTC).date() + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("orders.yaml", "description: x", "orders.yaml: grain: Field required"),
+        ("orders.yaml", "description: [", "orders.yaml: while parsing"),
+        ("orders.sql", "SELECT FROM WHERE", "orders.sql: "),
+        ("orders.sql", "SELECT * FROM raw_face_visits", "'quarantine', 'raw_orders'] are given, but the SQL reads"),
+    ],
+)
+def test_a_wrong_contract_is_named_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, content: str, sentence: str
+) -> None:
+    folder = tmp_path / "tables"
+    shutil.copytree(Path(module.__file__).parent, folder)
+    (folder / "clean" / file).write_text(content)
+    monkeypatch.setattr(module, "_FOLDER", folder)
+    with pytest.raises(module.CatalogueError, match=re.escape(sentence)) as raised:
+        module.catalogue.__wrapped__()
+    assert str(folder) in str(raised.value)

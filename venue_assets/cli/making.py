@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -154,7 +155,6 @@ def import_(
 
     home = Home.of_environment()
     site = home.site
-    pseudonymizer = load_pseudonymizer(home.pseudonym_key, epoch=key_epoch, create=True)
     with show.progress("import", 1) as bar:
 
         def report(what: str, done: int, total: int) -> None:
@@ -162,7 +162,8 @@ def import_(
 
         result = import_file(
             site, home.landing, kind, files, map_path,
-            pseudonymizer=pseudonymizer, rejects_dir=home.root / "rejects", progress=report,
+            pseudonymizer=partial(load_pseudonymizer, home.pseudonym_key, epoch=key_epoch, create=True),
+            rejects_dir=home.root / "rejects", progress=report,
         )  # fmt: skip
     say(
         f"Read {result.rows_read:,} rows = {result.landed:,} landed + {result.already_landed:,} landed before "

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from edge_collector.segment import write_atomically
 from venue_assets.home import Home
@@ -40,6 +45,20 @@ def prepare(home: Home) -> Path:
     return home.dagster
 
 
-def open_instance(home: Home) -> dg.DagsterInstance:
+@contextmanager
+def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The instance of a home."""
-    return dg.DagsterInstance.from_config(str(prepare(home)))
+    folder = prepare(home)
+    with dg.DagsterInstance.from_config(str(folder)) as instance, ExitStack() as held:
+        # Dagster opens its databases anew for every event, and whoever closes a database last has to tidy it up.
+        for database in ("runs.db", "runs/index.db"):
+            connection = held.enter_context(closing(sqlite3.connect(folder / "history" / database)))
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        yield instance
+
+
+@event.listens_for(Engine, "connect")
+def _flush_at_checkpoints(connection: Any, _: Any) -> None:
+    """Of the event log a power cut may take the last second; the lake, which is the record, is flushed file by file."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = NORMAL")

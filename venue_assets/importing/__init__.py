@@ -7,7 +7,8 @@
     landed.py       what a gateway has landed before
     importer.py     import_file: from files to segments
 
-What a row means is the column map's business (`edge_collector.column_map`), which gateways share.
+How a file is written is told by its column map (`edge_collector.column_map`), what a row becomes is decided in
+`edge_collector.drafts`; gateways share both.
 """
 
 from venue_assets.importing.importer import ImportResult, import_file

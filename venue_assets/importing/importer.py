@@ -8,7 +8,7 @@
 - An order line that differs lands with a later recorded_at than the version it replaces, so what was imported last
   counts. Except that an old export, imported once more after a newer one, does not bring back what that one replaced.
 
-What does not belong here: what a row means (`edge_collector.column_map`), how files are read (`source`).
+What does not belong here: what a row becomes (`edge_collector.drafts`), how files are read (`source`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge_collector.column_map import (
-    BoundMap,
-    Draft,
-    ImportKind,
-    MapError,
-    Mapped,
-    Row,
-    load_map,
-    map_counts,
-    map_orders,
-    map_visits,
-)
+from edge_collector.column_map import BoundMap, ImportKind, MapError, load_map
+from edge_collector.drafts import Draft, Mapped, Row, map_counts, map_orders, map_visits
 from edge_collector.event_time import rfc_3339
 from edge_collector.pseudonym import Pseudonymizer
 from edge_collector.segment import write_atomically, write_segment
@@ -126,15 +116,15 @@ def import_file(
     files: Sequence[Path],
     map_path: Path,
     *,
-    pseudonymizer: Pseudonymizer | None,
+    pseudonymizer: Callable[[], Pseudonymizer],
     rejects_dir: Path,
     progress: Progress | None = None,
 ) -> ImportResult:
     """Land the rows of `files` as the map at `map_path` says.
 
     One file, or a folder that holds one; with [flows] in the map, the file of each flow (one suffices where the other
-    lies beside it). `pseudonymizer` may be None where the map has no user_id. `rejects_dir` receives
-    `<gateway>-<boot>.csv` where rows were rejected.
+    lies beside it). `pseudonymizer` loads the key; it is called where the map has a user_id, once map and files are
+    found to be good. `rejects_dir` receives `<gateway>-<boot>.csv` where rows were rejected.
 
     Everything about the map and the files' columns is checked before anything is written.
     Raises MapError with all mistakes of the map, or what is wrong with a file.
@@ -142,14 +132,13 @@ def import_file(
     bound = load_map(map_path, site)
     if bound.map.kind != kind:
         raise MapError(map_path, [f'kind: "{bound.map.kind}" is given; "{kind}" is expected by `venue import {kind}`'])
-    if pseudonymizer is None and "columns.user_id" in bound.columns():
-        raise MapError(map_path, ["columns.user_id: is given; a pseudonym key is expected with it"])
     report = progress or (lambda _what, _done, _total: None)
     chosen = choose_files(files, bound)
     sources = []
     for n, (path, flow) in enumerate(chosen):
         report("reading", n, len(chosen))
         sources.append(read_source(path, bound, flow))
+    pseudonym_of = pseudonymizer() if "columns.user_id" in bound.columns() else _no_users
     boot_id = _boot_id([path for path, _ in chosen], map_path)
     stream = bound.device.stream
     before = LandedBefore.find(landing, stream, bound.gateway_id, bound.venue.id, bound.device.id)
@@ -157,9 +146,9 @@ def import_file(
     if kind == "counts":
         plan = _plan_counts(job, sources)
     elif kind == "visits":
-        plan = _plan_visits(job, sources[0], pseudonymizer)
+        plan = _plan_visits(job, sources[0], pseudonym_of)
     else:
-        plan = _plan_orders(job, sources[0], pseudonymizer)
+        plan = _plan_orders(job, sources[0], pseudonym_of)
     unreadable = [(n, reject) for n, source in enumerate(sources) for reject in source.rejects]
     rejects = sorted([*unreadable, *plan.rejects])
     rejects_file = _write_rejects(rejects_dir / f"{bound.gateway_id}-{boot_id}.csv", sources, rejects)
@@ -206,9 +195,9 @@ def _by_date(drafts: Sequence[Draft]) -> list[tuple[date, list[Draft]]]:
     return sorted(days.items())
 
 
-def _plan_orders(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None) -> _Plan:
+def _plan_orders(job: _Job, source: Source, pseudonym_of: Callable[[str], str]) -> _Plan:
     plan = _Plan()
-    mapped = map_orders(job.bound, source.columns, _reported(source.rows, job.progress), pseudonymizer or _no_users)
+    mapped = map_orders(job.bound, source.columns, _reported(source.rows, job.progress), pseudonym_of)
     plan.take(mapped)
     exported_at = max((draft.instant for draft in mapped.drafts), default=plan.created_at)
     recorded_at = exported_at
@@ -232,9 +221,9 @@ def _plan_orders(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None)
     return plan
 
 
-def _plan_visits(job: _Job, source: Source, pseudonymizer: Pseudonymizer | None) -> _Plan:
+def _plan_visits(job: _Job, source: Source, pseudonym_of: Callable[[str], str]) -> _Plan:
     plan = _Plan()
-    mapped = map_visits(job.bound, source.columns, _reported(source.rows, job.progress), pseudonymizer or _no_users)
+    mapped = map_visits(job.bound, source.columns, _reported(source.rows, job.progress), pseudonym_of)
     plan.take(mapped)
     days = _by_date(mapped.drafts)
     for n, (day, drafts) in enumerate(days):

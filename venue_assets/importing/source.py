@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from edge_collector.column_map import BoundMap, CountsMap, MapError, Reject, Row
+from edge_collector.column_map import BoundMap, CountsMap, MapError
+from edge_collector.drafts import Reject, Row
 from venue_assets.importing.csv_lines import read_csv
 from venue_assets.importing.typed_tables import read_parquet, read_xlsx
 

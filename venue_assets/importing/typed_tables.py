@@ -16,7 +16,8 @@ from typing import Any
 import fastexcel
 import polars as pl
 
-from edge_collector.column_map import Cell, MapError, Reject, Row, XlsxOptions
+from edge_collector.column_map import MapError, XlsxOptions
+from edge_collector.drafts import Cell, Reject, Row
 
 
 def read_parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Row], list[Reject]]:

@@ -24,6 +24,9 @@ from venue_assets.lake.landing_index import LandingIndex
 from venue_assets.lake.store import Draft, Failure
 from venue_assets.tables.catalogue import REFERENCES, Catalogue, Check, Table, Window
 
+_BATCH: Final = 122_880
+"""Rows that DuckDB hands over at a time: as many as it holds together, so that no batch is cut in two."""
+
 CONTRACT: Final = Check(
     description="Columns have the types of the contract, what must be there is not null, and the key is unique.",
     sql="",
@@ -147,10 +150,11 @@ class Engine:
         elif table.sql is None:
             yield _landed_segments(self._landing(day), table.schema)
         else:
-            reader = self._con.sql(table.sql).to_arrow_reader(100_000)
-            check_schema(table, reader.schema)
-            for batch in reader:
-                yield pa.RecordBatch.from_arrays([batch.column(n) for n in table.schema.names], schema=table.schema)
+            # An open result would keep the connection from being used for anything else, also after an error.
+            with self._con.sql(table.sql).to_arrow_reader(100_000) as reader:
+                check_schema(table, reader.schema)
+                for batch in reader:
+                    yield pa.RecordBatch.from_arrays([batch.column(n) for n in table.schema.names], schema=table.schema)
 
     def _landing(self, day: date) -> Landing:
         if day not in self._landings:
@@ -223,7 +227,11 @@ def select_partitions(table: Table, files: Sequence[str]) -> str:
         columns = ", ".join(f"NULL::{c.type} AS {n}" for n, c in table.columns.items())
         return f"SELECT {columns}, NULL::DATE AS event_date WHERE false"
     names = ", ".join("'" + _GLOB.sub(r"[\g<0>]", f).replace("'", "''") + "'" for f in files)
-    return f"SELECT * FROM read_parquet([{names}], hive_partitioning = true, hive_types = {{'event_date': DATE}})"
+    # Only the partition's own folder says something: as hive columns every name=value folder above it would, too.
+    return (
+        "SELECT * EXCLUDE (filename), right(parse_dirpath(filename), 10)::DATE AS event_date "
+        f"FROM read_parquet([{names}], hive_partitioning = false, filename = true)"
+    )
 
 
 def _landed_segments(landing: Landing, schema: pa.Schema) -> pa.RecordBatch:

@@ -153,6 +153,8 @@ class Lake:
     def put(self, table: str, day: date, draft: Draft) -> None:
         """Make a draft the partition, atomically, and forget an earlier failure."""
         target = self.path(table, day)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)  # nothing of ours: no file can be renamed over a folder
         draft.path.replace(target)
         (target.parent / _FAILURE).unlink(missing_ok=True)
         flush_folder(target.parent)

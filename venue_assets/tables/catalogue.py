@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import pyarrow as pa
 import sqlglot
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlglot import exp
 
 from edge_collector.contract import STREAMS
@@ -39,6 +39,10 @@ ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
     "TIMESTAMP": pa.timestamp("us"),
 }
 """The column types there are: those that every reader of Parquet and ODBC takes without harm."""
+
+
+class CatalogueError(ValueError):
+    """A contract that is wrong, or does not fit its SQL. The message names the file."""
 
 
 class _Yaml(BaseModel):
@@ -185,7 +189,7 @@ def tables_read(sql: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def catalogue() -> Catalogue:
-    """Read all contracts. Raises ValueError where files contradict each other."""
+    """Read all contracts. Raises CatalogueError where a file is wrong or two contradict each other."""
     found: dict[str, Table] = {}
     for stream in STREAMS:
         found[f"raw_{stream}"] = _raw(stream)
@@ -253,10 +257,13 @@ def _table(layer: str, path: Path) -> Table:
     columns = {n: c for n, c in columns.items() if n not in contract.without} | dict(contract.columns)
     source = path.with_suffix(".sql")
     sql = source.read_text(encoding="utf-8") if source.exists() else None
-    read = (tables_read(sql) if sql else frozenset()).union(*(tables_read(c.sql) for c in contract.checks.values()))
+    try:
+        read = frozenset[str]().union(*(tables_read(q) for q in (sql, *(c.sql for c in contract.checks.values())) if q))
+    except sqlglot.ParseError as error:
+        raise CatalogueError(f"{source if sql else path}: {error}") from None
     if sql is not None and read - {path.stem} != set(contract.inputs):
-        raise ValueError(
-            f"{path.name}: inputs {sorted(contract.inputs)} are given, but the SQL reads {sorted(read - {path.stem})}"
+        raise CatalogueError(
+            f"{path}: inputs {sorted(contract.inputs)} are given, but the SQL reads {sorted(read - {path.stem})}"
         )
     return Table(
         name=path.stem,
@@ -275,8 +282,13 @@ def _table(layer: str, path: Path) -> Table:
 
 
 def _contract(path: Path) -> _Contract:
-    content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return _Contract.model_validate(content)
+    try:
+        return _Contract.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise CatalogueError(f"{path}: {error}") from None
+    except ValidationError as error:
+        mistakes = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        raise CatalogueError(f"{path}: {mistakes}") from None
 
 
 def _record_columns(stream: str) -> dict[str, TableColumn]:

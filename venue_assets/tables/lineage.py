@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sqlglot import exp, parse_one
 from sqlglot.lineage import Node, lineage
@@ -21,6 +21,7 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Mapping[str, list[tupl
     query = qualify(
         parse_one(table.sql, dialect="duckdb"), dialect="duckdb", schema=schema, validate_qualify_columns=False
     )
+    _align_unions(query)
     scope = build_scope(query)
     found = {}
     for column in table.columns:
@@ -31,3 +32,22 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Mapping[str, list[tupl
         ]
         found[column] = sorted({leaf for leaf in leaves if leaf[0] in catalogue.tables})
     return found
+
+
+def _align_unions(query: exp.Expr) -> None:
+    """Gives the arms of each UNION BY NAME the same columns in the same order: lineage counts them by position."""
+    for union in query.find_all(exp.SetOperation):
+        if union.args.get("by_name"):
+            names = union.named_selects
+            for arm in _arms(union):
+                own = {column.alias_or_name: column for column in arm.selects}
+                arm.set("expressions", [own.get(name) or exp.alias_(exp.Null(), name) for name in names])
+
+
+def _arms(query: exp.Expr) -> Iterator[exp.Select]:
+    if isinstance(query, exp.SetOperation):
+        yield from _arms(query.left)
+        yield from _arms(query.right)
+    else:
+        assert isinstance(query, exp.Select)
+        yield query

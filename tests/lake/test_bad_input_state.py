@@ -1,0 +1,193 @@
+"""What becomes of damaged state: a landing that changes underneath, a lake, a publication or a truth that is broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, folder
+from tests.conftest import REPOSITORY, compute, rows
+from tests.lake.bad_input import DAY, NEXT_DAY, conserved, good_is_processed, land, land_good, line
+from venue_assets.cli.demo import is_landed
+from venue_assets.cli.query import connect
+from venue_assets.home import Home
+from venue_assets.lake.engine import Engine
+from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
+from venue_assets.publish.publication import current
+from venue_assets.simulate import Options
+from venue_assets.tables.catalogue import catalogue
+
+# The landing changes while a date is computed -------------------------------------------------------------------------
+
+
+def _remove_segment(at: Path) -> None:
+    next(at.glob("*-late-*" + SEGMENT_SUFFIX)).unlink()
+
+
+def _remove_manifest(at: Path) -> None:
+    next(at.glob("*-late-*" + MANIFEST_SUFFIX)).unlink()
+
+
+def _cut_short(at: Path) -> None:
+    segment = next(at.glob("*-late-*" + SEGMENT_SUFFIX))
+    segment.write_bytes(segment.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons", "orders"),
+    [(_remove_segment, ["missing"], 1), (_remove_manifest, [], 1), (_cut_short, ["hash"], 1), (shutil.rmtree, [], 0)],
+    ids=["segment gone", "manifest gone", "segment cut short", "folder gone"],
+)
+def test_landing_changes_between_scan_and_read(
+    home: Home, change: Callable[[Path], None], reasons: list[str], orders: int
+) -> None:
+    land_good(home)
+    land(home, "orders", [line("orders", boot_id="late")], boot_id="late")
+    with duckdb.connect() as con:
+        engine = Engine(home, catalogue(), con, scan(home.landing))
+        change(folder(home.landing, "orders", DAY))
+        for table in catalogue():
+            engine.compute(table, DAY)
+    assert [row["reason"] for row in rows(home, "refused_segments", DAY)] == reasons
+    assert len(rows(home, "orders", DAY)) == orders
+    conserved(home)
+    compute(home, DAY)
+    conserved(home)
+    assert Freshness(home, catalogue(), scan(home.landing)).state(catalogue()["raw_orders"], DAY).condition == "fresh"
+
+
+# The lake -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 20], ids=["empty", "magic only", "rubbish"])
+@pytest.mark.parametrize("table", ["raw_orders", "orders", "venue_figures"])
+def test_partition_that_cannot_be_read_is_missing_and_computed_again(home: Home, table: str, content: bytes) -> None:
+    land_good(home)
+    some = [*list(catalogue().lake_inputs(catalogue()[table])), table]
+    compute(home, DAY)
+    path = Lake(home.lake).path(table, DAY)
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    state = Freshness(home, catalogue(), scan(home.landing)).state(catalogue()[table], DAY)
+    assert (state.condition, table in state.why) == ("missing", True)
+    compute(home, DAY, tables=some)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("given", ["quantity::INTEGER", "quantity::VARCHAR", "NULL::BIGINT"])
+def test_sql_that_breaks_its_contract_is_refused_with_table_and_column(home: Home, given: str) -> None:
+    land_good(home)
+    compute(home, DAY)
+    orders = catalogue()["orders"]
+    broken = replace(orders, sql=f"SELECT * REPLACE ({given} AS quantity) FROM ({orders.sql})")
+    with duckdb.connect() as con:
+        engine = Engine(home, catalogue(), con, scan(home.landing))
+        with pytest.raises(Exception, match="quantity"):
+            engine.compute(broken, DAY)
+        assert engine.compute(orders, DAY).rows
+
+
+def test_folder_where_a_partition_would_be_is_replaced(home: Home) -> None:
+    land_good(home)
+    path = Lake(home.lake).path("orders", DAY)
+    (path / "part-0.parquet").mkdir(parents=True)
+    freshness = Freshness(home, catalogue(), scan(home.landing))
+    assert freshness.state(catalogue()["orders"], DAY).condition == "missing"
+    compute(home, DAY)
+    assert path.is_file()
+    good_is_processed(home)
+
+
+def test_what_a_killed_process_left_in_the_lake_is_passed_over(home: Home) -> None:
+    land_good(home)
+    at = Lake(home.lake).path("orders", DAY).parent
+    at.mkdir(parents=True)
+    (at / ".part-0.parquet.4711").write_bytes(b"half a partition")
+    (at / ".failure.json.4711.part").write_bytes(b"{")
+    (home.lake / "orders" / "event_date=garbage").mkdir()
+    (home.lake / "orders" / ".DS_Store").write_bytes(b"")
+    compute(home, DAY)
+    good_is_processed(home)
+    assert Lake(home.lake).dates("orders") == [DAY]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"x": 1}', b'{"error": "", "run_id": ""}', b'{"error": 5, "run_id": null}'],
+)
+def test_failure_that_cannot_be_read(home: Home, content: bytes) -> None:
+    land_good(home)
+    at = Lake(home.lake).path("orders", DAY).parent
+    at.mkdir(parents=True)
+    (at / "failure.json").write_bytes(content)
+    state = Freshness(home, catalogue(), scan(home.landing)).state(catalogue()["orders"], DAY)
+    assert state.condition == "failed"
+    assert "orders" in state.why
+    assert list(Lake(home.lake).failures("orders")) == [DAY]
+
+
+@pytest.mark.parametrize("above", ["x=y", "event_date=2020-01-01", "amount=1", "filename=f"])
+def test_home_below_a_folder_that_looks_like_a_partition(tmp_path: Path, above: str) -> None:
+    home = Home(tmp_path / above)
+    home.root.mkdir()
+    shutil.copyfile(REPOSITORY / "data" / "site.toml", home.site_file)
+    land_good(home)
+    compute(home, DAY)
+    good_is_processed(home)
+    conserved(home)
+    with connect(home, catalogue()) as con:
+        assert con.sql("SELECT event_date, venue_id FROM primary_metrics").fetchall() == [(DAY, "riverside")]
+        assert "x" not in con.sql("SELECT * FROM orders").columns
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"x": 1}',
+        json.dumps({"publication_id": "x", "number": 1, "published_at": "", "code": "", "contents": 5}).encode(),
+    ],
+)
+def test_publication_that_cannot_be_read_is_none(home: Home, content: bytes) -> None:
+    (home.published / "current").mkdir(parents=True)
+    (home.published / "current" / "publication.json").write_bytes(content)
+    assert current(home) is None
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"\xff", b"5"])
+def test_truth_that_cannot_be_read(home: Home, content: bytes) -> None:
+    (home.root / "truth.json").write_bytes(content)
+    assert not is_landed(home, Options(DAY, days=1, visits=10))
+
+
+def test_truncated_links_of_an_earlier_date_are_named_with_the_remedy(home: Home) -> None:
+    land_good(home)
+    land_good(home, NEXT_DAY)
+    compute(home, DAY)
+    Lake(home.lake).path("identity_links", DAY).write_bytes(b"PAR1")
+    with pytest.raises(Exception, match=r"identity_links of 2026-01-05 cannot be read .*venue materialize 2026-01-05"):
+        compute(home, NEXT_DAY)
+
+
+def test_home_with_a_pattern_in_its_name_reads_its_own_files(tmp_path: Path) -> None:
+    figures = []
+    for name, amount in (("a1", "11.00"), ("a[1]", "22.00")):
+        root = tmp_path / name
+        root.mkdir()
+        shutil.copyfile(REPOSITORY / "data" / "site.toml", root / "site.toml")
+        home = Home(root)
+        land(home, "orders", [line("orders", amount=amount)])
+        compute(home, DAY)
+        figures.append(str(rows(home, "primary_metrics", DAY)[0]["gmv"]))
+    assert figures == ["11.00", "22.00"]
