@@ -21,8 +21,10 @@ TABLES = list(catalogue().tables.values())
 GRAPH = {
     "raw": {*(f"raw_{stream}" for stream in STREAMS), "landed_segments", "quarantine", "refused_segments"},
     "clean": {*STREAMS, "identity_map"},
-    "behaviour": {"sessions", "order_lines", "behaviour_events"},
-    "metrics": {"venue_figures", "primary_metrics", "hourly_metrics"},
+    "behaviour": {"sessions", "order_lines", "behaviour_events", "user_days"},
+    "metrics": {"venue_figures", "primary_metrics", "hourly_metrics", "kpi"},
+    "segments": {"rfm_segments", "rfm_migrations", "visitor_features"},
+    "experiments": set(),
 }
 
 
@@ -69,7 +71,8 @@ def test_raw_and_clean_columns_come_from_the_record_contract(stream: str) -> Non
 
 def test_lineage_of_a_column_is_read_from_the_sql() -> None:
     lineage = column_lineage(catalogue(), catalogue()["sessions"])
-    assert lineage["dwell_seconds"] == [("face_visits", "direction"), ("face_visits", "recorded_at")]
+    people = [("face_visits", "user_id"), ("face_visits", "venue_id")]
+    assert lineage["dwell_seconds"] == [("face_visits", "direction"), ("face_visits", "recorded_at"), *people]
     assert lineage["user_id"] == [("face_visits", "user_id")]
     figures = column_lineage(catalogue(), catalogue()["venue_figures"])
     assert ("order_lines", "amount") in figures["gmv"]

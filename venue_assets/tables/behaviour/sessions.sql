@@ -1,46 +1,70 @@
--- Sessions: one pass over each person's records in order of time.
-WITH steps AS (
+-- Sessions: sorted once, each person's records lie side by side in order of time, and neighbours make a session.
+-- Gateway, boot and venue travel as numbers, because sorting millions of rows costs what these rows are wide.
+WITH origins AS (
+  SELECT o.venue_id, o.gateway_id, o.boot_id, coalesce(a.activity_id, 'none') AS activity_id,
+    row_number() OVER (ORDER BY o.venue_id, o.gateway_id, o.boot_id)::INTEGER AS origin,
+    dense_rank() OVER (ORDER BY o.venue_id)::INTEGER AS venue
+  FROM (SELECT DISTINCT venue_id, gateway_id, boot_id FROM face_visits) AS o
+  LEFT JOIN activities AS a ON a.venue_id = o.venue_id
+),
+records AS (
+  SELECT o.venue, v.user_id, v.recorded_at, v.local_time, v.direction = 'enter' AS enters, o.origin, v.seq
+  FROM face_visits AS v
+  JOIN origins AS o ON o.venue_id = v.venue_id AND o.gateway_id = v.gateway_id AND o.boot_id = v.boot_id
+  -- The hash only goes ahead of the user to settle most comparisons early: pseudonyms begin alike.
+  ORDER BY hash(v.user_id), v.user_id, o.venue, v.recorded_at, o.origin, v.seq
+),
+-- OVER () is the order of `records`, and reads it as it comes instead of sorting it anew for each person.
+steps AS (
   SELECT *,
-    lag(direction) OVER person AS previous_direction,
-    lead(direction) OVER person AS next_direction,
-    lead(recorded_at) OVER person AS next_at,
-    lead(gateway_id) OVER person AS next_gateway_id,
-    lead(boot_id) OVER person AS next_boot_id,
-    lead(seq) OVER person AS next_seq
-  FROM face_visits
-  WINDOW person AS (PARTITION BY venue_id, user_id ORDER BY recorded_at, gateway_id, boot_id, seq)
+    lag(user_id) OVER () IS NOT DISTINCT FROM user_id
+      AND lag(venue) OVER () IS NOT DISTINCT FROM venue AND lag(enters) OVER () AS after_enter,
+    lead(user_id) OVER () IS NOT DISTINCT FROM user_id AND lead(venue) OVER () IS NOT DISTINCT FROM venue AS has_next,
+    lead(enters) OVER () AS next_enters,
+    lead(recorded_at) OVER () AS next_at,
+    lead(origin) OVER () AS next_origin,
+    lead(seq) OVER () AS next_seq
+  FROM records
 ),
 opened AS (
-  SELECT *,
-    direction = 'enter' AND next_direction IS NOT DISTINCT FROM 'leave' AS has_both
+  SELECT venue, origin, user_id, enters, recorded_at, local_time, seq,
+    enters AND has_next AND NOT next_enters AS has_both,
+    CASE WHEN has_next THEN next_at END AS next_at,
+    CASE WHEN NOT enters THEN origin WHEN has_next AND NOT next_enters THEN next_origin END AS leave_origin,
+    CASE WHEN NOT enters THEN seq WHEN has_next AND NOT next_enters THEN next_seq END AS leave_seq
   FROM steps
   -- A leave that closes an enter opens nothing.
-  WHERE direction = 'enter' OR previous_direction IS DISTINCT FROM 'enter'
+  WHERE enters OR NOT after_enter
+  ORDER BY venue, recorded_at, origin, seq
+),
+-- Origins are looked up by position rather than joined: a list keeps the order of the sessions.
+named AS (
+  SELECT * EXCLUDE (names), names[origin] AS opening, names[leave_origin] AS closing
+  FROM (SELECT *, (SELECT list(o ORDER BY o.origin) FROM origins AS o) AS names FROM opened)
 )
 SELECT
-  o.gateway_id || '-' || o.boot_id || '-' || o.seq AS session_id,
-  o.venue_id,
-  coalesce(a.activity_id, 'none') AS activity_id,
-  o.user_id,
+  opening.gateway_id || '-' || opening.boot_id || '-' || seq AS session_id,
+  opening.venue_id AS venue_id,
+  opening.activity_id AS activity_id,
+  user_id,
   CASE
-    WHEN o.direction = 'leave' THEN 'no_entry'
-    WHEN NOT o.has_both THEN 'no_exit'
-    WHEN o.next_at > o.recorded_at + INTERVAL 12 HOURS THEN 'overlong'
+    WHEN NOT enters THEN 'no_entry'
+    WHEN NOT has_both THEN 'no_exit'
+    WHEN next_at > recorded_at + INTERVAL 12 HOURS THEN 'overlong'
     ELSE 'complete'
   END AS state,
-  CASE WHEN o.direction = 'enter' THEN o.recorded_at END AS enter_at,
-  CASE WHEN o.direction = 'leave' THEN o.recorded_at WHEN o.has_both THEN o.next_at END AS leave_at,
-  CASE WHEN o.direction = 'enter' THEN o.local_time END AS enter_local,
-  CASE WHEN o.has_both THEN (epoch_us(o.next_at) - epoch_us(o.recorded_at)) / 1e6 END AS dwell_seconds,
+  CASE WHEN enters THEN recorded_at END AS enter_at,
+  CASE WHEN NOT enters THEN recorded_at WHEN has_both THEN next_at END AS leave_at,
+  CASE WHEN enters THEN local_time END AS enter_local,
+  CASE WHEN has_both THEN (epoch_us(next_at) - epoch_us(recorded_at)) / 1e6 END AS dwell_seconds,
   CASE
-    WHEN o.has_both THEN o.next_at
-    WHEN o.direction = 'enter'
-      THEN least(o.recorded_at + INTERVAL 12 HOURS, o.next_at - INTERVAL 1 MICROSECOND)
+    WHEN has_both THEN next_at
+    WHEN enters THEN least(recorded_at + INTERVAL 12 HOURS, next_at - INTERVAL 1 MICROSECOND)
   END AS reaches_until,
-  o.gateway_id, o.boot_id, o.seq,
-  CASE WHEN o.direction = 'leave' THEN o.gateway_id WHEN o.has_both THEN o.next_gateway_id END AS leave_gateway_id,
-  CASE WHEN o.direction = 'leave' THEN o.boot_id WHEN o.has_both THEN o.next_boot_id END AS leave_boot_id,
-  CASE WHEN o.direction = 'leave' THEN o.seq WHEN o.has_both THEN o.next_seq END AS leave_seq
-FROM opened AS o
-LEFT JOIN activities AS a ON a.venue_id = o.venue_id
-ORDER BY o.venue_id, o.recorded_at, o.gateway_id, o.boot_id, o.seq
+  opening.gateway_id AS gateway_id,
+  opening.boot_id AS boot_id,
+  seq,
+  closing.gateway_id AS leave_gateway_id,
+  closing.boot_id AS leave_boot_id,
+  leave_seq
+FROM named

@@ -25,10 +25,26 @@ entrants AS (
   JOIN devices AS d ON d.device_id = b.device_id AND d.venue_id = b.venue_id AND d.stream = 'entrance_counts'
   GROUP BY b.venue_id, b.slot
 ),
+visitors AS (
+  -- Each person once, with a bit for every local hour in which they came; few patterns of hours remain to be counted.
+  SELECT venue_id, hours, count(user_id) AS people
+  FROM (
+    SELECT venue_id, user_id, bit_or(1 << hour(enter_local)) AS hours
+    FROM sessions
+    WHERE enter_at IS NOT NULL
+    GROUP BY venue_id, user_id
+  )
+  GROUP BY venue_id, hours
+),
+distinct_visitors AS (
+  SELECT v.venue_id, s.slot, sum(v.people)::BIGINT AS uv
+  FROM visitors AS v
+  JOIN slots AS s ON s.venue_id = v.venue_id AND (s.slot = -1 OR (v.hours >> s.slot) & 1 = 1)
+  GROUP BY v.venue_id, s.slot
+),
 entries AS (
   SELECT venue_id, coalesce(hour(enter_local), -1)::INTEGER AS slot,
     count(*) AS pv,
-    count(DISTINCT user_id) AS uv,
     -- Integer microseconds add up to the same sum in any order.
     sum((dwell_seconds * 1e6)::BIGINT) FILTER (state = 'complete')::BIGINT
       / nullif(count(*) FILTER (state = 'complete'), 0) / 1e6 AS lov_mean_seconds,
@@ -55,7 +71,7 @@ SELECT
   coalesce(n.estimated, false) AS pf_entrance_estimated,
   n.pf_entrance / nullif(p.pf_range, 0) AS ocr,
   CASE WHEN s.has_terminal THEN coalesce(e.pv, 0) END AS pv,
-  CASE WHEN s.has_terminal THEN coalesce(e.uv, 0) END AS uv,
+  CASE WHEN s.has_terminal THEN coalesce(u.uv, 0) END AS uv,
   e.lov_mean_seconds,
   e.lov_quantiles[1] AS lov_median_seconds,
   e.lov_quantiles[2] AS lov_p90_seconds,
@@ -69,5 +85,6 @@ FROM slots AS s
 LEFT JOIN passers AS p ON p.venue_id = s.venue_id AND p.slot = s.slot
 LEFT JOIN entrants AS n ON n.venue_id = s.venue_id AND n.slot = s.slot
 LEFT JOIN entries AS e ON e.venue_id = s.venue_id AND e.slot = s.slot
+LEFT JOIN distinct_visitors AS u ON u.venue_id = s.venue_id AND u.slot = s.slot
 LEFT JOIN sales AS m ON m.venue_id = s.venue_id AND m.slot = s.slot
 ORDER BY s.venue_id, s.slot

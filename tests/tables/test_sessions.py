@@ -1,0 +1,49 @@
+"""Sessions of a full day: the fast SQL, which leans on the order of its subqueries, against plain windows."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from venue_assets.tables.catalogue import catalogue
+
+RECORDS = 600_000
+"""Several row groups per thread: what has no order shows it only then."""
+
+MADE = """
+CREATE TABLE face_visits AS
+SELECT 'gw' || (i % 3) AS gateway_id, 'b' || (i % 2) AS boot_id, i AS seq, 'v' || (h % 2) AS venue_id,
+  'k1:' || md5((h % 90000)::VARCHAR) AS user_id, CASE WHEN h % 5 < 3 THEN 'enter' ELSE 'leave' END AS direction,
+  TIMESTAMP '2026-01-05 06:00:00' + to_milliseconds((hash(i, 7) % 30000000)::BIGINT) AS recorded_at,
+  recorded_at + INTERVAL 1 HOUR AS local_time
+FROM (SELECT range AS i, hash(range, 3) AS h FROM range($records))
+"""
+
+PLAIN = """
+WITH steps AS (
+  SELECT *, lag(direction) OVER person AS before, lead(direction) OVER person AS after,
+    lead(recorded_at) OVER person AS next_at, lead(seq) OVER person AS next_seq
+  FROM face_visits
+  WINDOW person AS (PARTITION BY venue_id, user_id ORDER BY recorded_at, gateway_id, boot_id, seq)
+)
+SELECT gateway_id || '-' || boot_id || '-' || seq AS session_id, venue_id, user_id,
+  CASE WHEN direction = 'enter' THEN recorded_at END AS enter_at,
+  CASE WHEN direction = 'leave' THEN recorded_at WHEN after = 'leave' THEN next_at END AS leave_at,
+  CASE WHEN direction = 'leave' THEN seq WHEN after = 'leave' THEN next_seq END AS leave_seq
+FROM steps
+WHERE direction = 'enter' OR before IS DISTINCT FROM 'enter'
+ORDER BY venue_id, recorded_at, gateway_id, boot_id, seq
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_sessions_of_a_full_day_are_those_of_plain_windows_in_the_same_order(threads: int) -> None:
+    with duckdb.connect(config={"threads": threads}) as con:
+        con.execute("SET preserve_insertion_order = true")
+        con.execute(MADE, {"records": RECORDS})
+        con.execute("CREATE TABLE activities (venue_id VARCHAR, activity_id VARCHAR)")
+        plain = con.sql(PLAIN).to_arrow_table()
+        sql = catalogue()["sessions"].sql
+        assert sql
+        ours = con.sql(f"SELECT {', '.join(plain.column_names)} FROM ({sql})").to_arrow_table()
+        assert ours.combine_chunks().equals(plain.combine_chunks())
