@@ -10,26 +10,23 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_collector.event_time import TimeZone
-from edge_collector.site import Device, Name, Site, Venue
+from edge_collector.settings import Name, SettingsError, mistake
+from edge_collector.site import Device, Site, Venue
 
 ImportKind = Literal["counts", "visits", "orders"]
 
 
-class MapError(ValueError):
-    """Everything that is wrong with a column map, or with the file it is used on: what was given, what is expected."""
-
-    def __init__(self, path: Path, mistakes: Sequence[str]) -> None:
-        self.path, self.mistakes = path, tuple(mistakes)
-        super().__init__(f"{path}: " + "; ".join(mistakes))
+class MapError(SettingsError):
+    """Everything that is wrong with a column map, or with the file it is used on."""
 
 
 # The map as it is written ---------------------------------------------------------------------------------------------
@@ -295,22 +292,12 @@ def load_map(path: Path, site: Site) -> BoundMap:
     try:
         column_map = _MODELS[kind].model_validate(raw)
     except ValidationError as error:
-        raise MapError(path, [_mistake(e) for e in error.errors()]) from None
+        raise MapError(path, [mistake(e) for e in error.errors()]) from None
     if mistakes := [*_inconsistencies(column_map), *_site_mistakes(column_map, site)]:
         raise MapError(path, mistakes)
     venue = site.venue(column_map.venue)
     (device,) = (d for d in site.devices if (d.venue_id, d.id) == (venue.id, column_map.device))
     return BoundMap(path, column_map, venue, device, site.opened_on)
-
-
-def _mistake(error: Any) -> str:
-    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"]).lstrip(".")
-    if error["type"] == "missing":
-        return f"{where}: missing; it is required"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: is not known here; remove it or correct its name"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {error['input']!r} is given; {message[0].lower() + message[1:]}"
 
 
 def _inconsistencies(column_map: ColumnMap) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""`site.toml`: which venues, devices and activities there are. Read here, and only here.
+"""`site.toml`: which venues, devices, activities and experiments there are. Read here, and only here.
 
 What does not belong here: how a gateway is set up, and anything that is computed from the site.
 """
@@ -11,38 +11,26 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from math import isfinite
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from edge_collector.contract import STREAMS
 from edge_collector.event_time import TimeZone
+from edge_collector.experiment import Experiment
+from edge_collector.settings import Day, Entry, Id, Name, Number, SettingsError, mistake
 
-_FIRST_YEAR, _LAST_YEAR = 1970, 2199
-_NAME = re.compile(r"[A-Za-z0-9_.]+")
 
-
-class SiteError(ValueError):
-    """Everything that is wrong with a site file, one line each: path, what was given, what is expected."""
-
-    def __init__(self, path: Path, mistakes: Sequence[str]) -> None:
-        self.path, self.mistakes = path, tuple(mistakes)
-        super().__init__(f"{path}: " + "; ".join(mistakes))
+class SiteError(SettingsError):
+    """Everything that is wrong with a site file."""
 
 
 def _currency(code: str) -> str:
     if not re.fullmatch("[A-Z]{3}", code):
         raise ValueError("an ISO 4217 code of three capital letters such as EUR is expected")
     return code
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("letters, digits, '_' and '.' are expected, because it is part of file names")
-    return value
 
 
 def _time_of_day(value: Any) -> Any:
@@ -53,39 +41,11 @@ def _time_of_day(value: Any) -> Any:
     raise ValueError('a time of day such as "04:00" is expected')
 
 
-def _date(value: Any) -> Any:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        pass
-    elif isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        value = date.fromisoformat(value)
-    else:
-        raise ValueError("a date such as 2026-01-05 is expected")
-    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-        raise ValueError(f"a date of the years {_FIRST_YEAR} to {_LAST_YEAR} is expected")
-    return value
-
-
-def _number(value: Any) -> Any:
-    if type(value) not in (int, float) or not isfinite(value):
-        raise ValueError("a number is expected")
-    return value
-
-
-Id = Annotated[str, Field(min_length=1)]
-Day = Annotated[date, BeforeValidator(_date)]
-Number = Annotated[float, BeforeValidator(_number)]
-Name = Annotated[str, AfterValidator(_name)]
 Position = Annotated[list[Number], Field(min_length=2, max_length=2)]
+E = TypeVar("E", bound=Entry)
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-E = TypeVar("E", bound=_Entry)
-
-
-class Venue(_Entry):
+class Venue(Entry):
     """A place. Its event day begins at `day_starts_at` of its local time."""
 
     id: Id
@@ -96,7 +56,7 @@ class Venue(_Entry):
     opened_on: Day
 
 
-class Device(_Entry):
+class Device(Entry):
     """What observes: a pair A, a sensor B, a terminal, a till, or a gateway's own voice."""
 
     id: Id
@@ -110,7 +70,7 @@ class Device(_Entry):
     position: Position | None = None
 
 
-class Activity(_Entry):
+class Activity(Entry):
     """Something that goes on at a venue for some days: an event, a campaign, a season."""
 
     id: Id
@@ -122,13 +82,14 @@ class Activity(_Entry):
     radius_m: Annotated[Number, Field(gt=0)] | None = None
 
 
-class Site(_Entry):
+class Site(Entry):
     """The whole file. `identity` says whether terminals and orders know people by the same number."""
 
     identity: Literal["shared", "linked"] = "shared"
     venues: Annotated[list[Venue], Field(min_length=1)]
-    devices: list[Device] = []
-    activities: list[Activity] = []
+    devices: list[Device] = Field(default_factory=list)
+    activities: list[Activity] = Field(default_factory=list)
+    experiments: list[Experiment] = Field(default_factory=list)
 
     def venue(self, venue_id: str) -> Venue:
         """The venue of this id. Raises KeyError where there is none."""
@@ -136,6 +97,11 @@ class Site(_Entry):
             if venue.id == venue_id:
                 return venue
         raise KeyError(venue_id)
+
+    def venue_of(self, experiment: Experiment) -> Venue:
+        """Where an experiment takes place: its own venue, or that of its activity."""
+        activities = {activity.id: activity.venue_id for activity in self.activities}
+        return self.venue(experiment.venue_id or activities[experiment.activity_id or ""])
 
     @property
     def opened_on(self) -> date:
@@ -162,7 +128,7 @@ def load_site(path: Path) -> Site:
         site = Site.model_validate(raw)
         mistakes: list[str] = []
     except ValidationError as error:
-        mistakes = [_mistake(e) for e in error.errors()]
+        mistakes = [mistake(e) for e in error.errors()]
     mistakes += _inconsistencies(_Parts.of(raw))
     if mistakes:
         raise SiteError(path, mistakes)
@@ -177,25 +143,34 @@ class _Parts:
     """None where a venue has no id: then nobody can be told that his is unknown."""
     venues: list[tuple[int, Venue]]
     devices: list[tuple[int, Device]]
+    activity_ids: set[str] | None
+    """None where an activity has no id."""
     activities: list[tuple[int, Activity]]
+    experiments: list[tuple[int, Experiment]]
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> _Parts:
-        venues = _entries(raw, "venues")
-        # A venue with another mistake is still one that devices may name.
-        ids = [v.get("id") if isinstance(v, dict) else None for v in venues]
-        known = {i for i in ids if isinstance(i, str)} if ids and all(i and isinstance(i, str) for i in ids) else None
+        venues, activities = _entries(raw, "venues"), _entries(raw, "activities")
         return cls(
-            known,
+            # A site without venues is told so, not each of its devices.
+            _ids(venues) or None,
             _valid(venues, Venue),
             _valid(_entries(raw, "devices"), Device),
-            _valid(_entries(raw, "activities"), Activity),
+            _ids(activities),
+            _valid(activities, Activity),
+            _valid(_entries(raw, "experiments"), Experiment),
         )
 
 
 def _entries(raw: dict[str, Any], part: str) -> list[Any]:
     found = raw.get(part, [])
     return found if isinstance(found, list) else []
+
+
+def _ids(entries: list[Any]) -> set[str] | None:
+    """What others may name, also where it has another mistake; None where one has no id."""
+    ids = [entry.get("id") if isinstance(entry, dict) else None for entry in entries]
+    return {i for i in ids if isinstance(i, str)} if all(i and isinstance(i, str) for i in ids) else None
 
 
 def _valid(entries: list[Any], kind: type[E]) -> list[tuple[int, E]]:
@@ -206,20 +181,12 @@ def _valid(entries: list[Any], kind: type[E]) -> list[tuple[int, E]]:
     return found
 
 
-def _mistake(error: Any) -> str:
-    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"]).lstrip(".")
-    if error["type"] == "missing":
-        return f"{where}: missing; it is required"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: is not known here; remove it or correct its name"
-    message = error["msg"].removeprefix("Value error, ")
-    given = repr(error["input"])
-    given = given if len(given) <= 80 else given[:77] + "..."
-    return f"{where}: {given} is given; {message[0].lower() + message[1:]}"
-
-
 def _inconsistencies(parts: _Parts) -> Iterable[str]:
-    for part, entries in (("venues", parts.venues), ("activities", parts.activities)):
+    for part, entries in (
+        ("venues", parts.venues),
+        ("activities", parts.activities),
+        ("experiments", parts.experiments),
+    ):
         yield from _repeated(part, [(i, entry.id) for i, entry in entries])
     yield from _repeated("devices", [(i, f"{d.venue_id}/{d.id}") for i, d in parts.devices])
     known = f"one of {sorted(parts.venue_ids or ())} is expected"
@@ -243,6 +210,40 @@ def _inconsistencies(parts: _Parts) -> Iterable[str]:
             overlap = activity.first_date <= other.last_date and other.first_date <= activity.last_date
             if other.venue_id == activity.venue_id and overlap:
                 yield f"activities[{i}]: overlaps activities[{j}] ({other.id}); one activity at a time is expected"
+    yield from _inconsistent_experiments(parts, known)
+
+
+def _inconsistent_experiments(parts: _Parts, known_venues: str) -> Iterable[str]:
+    activities = {activity.id: activity for _, activity in parts.activities}
+    earlier: list[tuple[int, Experiment, str]] = []
+    for i, experiment in parts.experiments:
+        place = experiment.venue_id
+        if place is not None and parts.venue_ids is not None and place not in parts.venue_ids:
+            yield f"experiments[{i}].venue_id: {place!r} is given; {known_venues}"
+        if (named := experiment.activity_id) is not None:
+            if parts.activity_ids is not None and named not in parts.activity_ids:
+                yield (
+                    f"experiments[{i}].activity_id: {named!r} is given; one of {sorted(parts.activity_ids)} is expected"
+                )
+            if (activity := activities.get(named)) is None:
+                continue
+            place = activity.venue_id
+            for field in ("first_date", "last_date"):
+                if not activity.first_date <= (day := getattr(experiment, field)) <= activity.last_date:
+                    yield (
+                        f"experiments[{i}].{field}: {day} is given; a date of {activity.id} "
+                        f"({activity.first_date} to {activity.last_date}) is expected"
+                    )
+        # A visit in two tests of visits would be rewarded for both treatments. What is done to a whole day is done to
+        # all arms of a test of that day's visits alike, so that each of the two still compares like with like.
+        for j, other, elsewhere in earlier:
+            overlap = experiment.first_date <= other.matures_on and other.first_date <= experiment.matures_on
+            if overlap and (elsewhere, other.unit) == (place, experiment.unit):
+                yield (
+                    f"experiments[{i}]: overlaps experiments[{j}] ({other.id}), which lasts to {other.matures_on} with "
+                    f"its rewards; one experiment at a time per venue and unit ({other.unit}) is expected"
+                )
+        earlier.append((i, experiment, place or ""))
 
 
 def _repeated(part: str, ids: Sequence[tuple[int, str]]) -> Iterable[str]:

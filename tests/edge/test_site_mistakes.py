@@ -46,7 +46,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "share no number": (_instead(_ENTRANCE, _ENTRANCE + '\ncounting = "passages"\nin_share = nan'), ["devices[2].in_share: nan is given"]),
     "share of directions": (_instead(_ENTRANCE, _ENTRANCE + "\nin_share = 0.5"), ["devices[2].in_share: 0.5 is given; it belongs to"]),
     "passages at the boundary": (_instead('"boundary_counts"', '"boundary_counts"\ncounting = "passages"'), ["devices[0].counting: 'passages' is given"]),
-    "venue twice": (SITE.replace('"harbour"', '"riverside"').replace('"terminal"', '"t"', 1).replace('"till"', '"u"', 1).replace('"gateway"', '"v"', 1).replace("2026-01-12", "2026-01-19"), ["venues[1].id: 'riverside' is given twice"]),
+    "venue twice": (SITE.replace('"harbour"', '"riverside"').replace('"terminal"', '"t"', 1).replace('"till"', '"u"', 1).replace('"gateway"', '"v"', 1).replace("2026-01-12", "2026-01-19").replace('unit = "visit"', 'unit = "user"', 1), ["venues[1].id: 'riverside' is given twice"]),
     "device twice": (_instead('"boundary_south"', '"boundary_north"'), ["devices[1].id: 'riverside/boundary_north' is given twice"]),
     "venue unknown": (_instead('venue_id = "riverside"', 'venue_id = "nowhere"'), ["devices[0].venue_id: 'nowhere' is given; one of ['harbour', 'riverside']"]),
     "activities overlap": (SITE + '\n[[activities]]\nid = "x"\nname = "X"\nvenue_id = "riverside"\nfirst_date = 2026-01-18\nlast_date = 2026-01-19\n', ["activities[2]: overlaps activities[0] (winter_fair)"]),

@@ -5,6 +5,7 @@ tables and nothing else. Materializations and checks are logged per date, so tha
 failed.
 """
 
+import base64
 import os
 import traceback
 from collections import defaultdict
@@ -19,6 +20,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster_duckdb import DuckDBResource
 
+from venue_assets.graph.partitions import MAX_DATES_PER_RUN
 from venue_assets.graph.process import DATES_TAG, PROCESS_TAG, own_process
 from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, published_spec
 from venue_assets.home import Home
@@ -66,7 +68,7 @@ def build_assets(
         ],
         check_specs=[spec for table in catalogue.tables.values() for spec in check_specs(table)],
         can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=dg.BackfillPolicy.multi_run(MAX_DATES_PER_RUN),
     )
     def venue(context: dg.AssetExecutionContext, home: HomeResource, engine: DuckDBResource) -> Iterator[Any]:
         selected = {key.to_user_string() for key in context.selected_asset_keys}
@@ -130,10 +132,15 @@ def _log_materialization(context: dg.AssetExecutionContext, computed: Computed) 
                 "dagster/partition_row_count": computed.rows,
                 "seconds": round(computed.seconds, 3),
                 "content": computed.content[:16],
+                **({"picture": _picture(computed.picture)} if computed.picture else {}),
             },
             tags={DATA_VERSION_TAG: computed.content},
         )
     )
+
+
+def _picture(svg: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})")
 
 
 def _log_check(context: dg.AssetExecutionContext, table: str, results: Sequence[tuple[date, CheckResult]]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Final
 
 import dagster as dg
 
 from edge_collector.site import Site
+
+MAX_DATES_PER_RUN: Final = 31
+"""A longer range becomes several runs: each is one process, and its log stays readable."""
 
 
 def event_dates(site: Site) -> dg.DailyPartitionsDefinition:

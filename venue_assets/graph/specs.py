@@ -84,7 +84,11 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 def _window(window: Window) -> str:
     if window.days == "all":
         return " (all dates up to this one)"
-    return f" (the last {window.days} dates)" if window.days > 1 else ""
+    last = f"the last {window.days} dates" if window.days > 1 else ""
+    since = f"since the {window.since} began" if window.since else ""
+    before = f", and {window.before} dates before" if window.before else ""
+    words = " or ".join(filter(None, (last, since))) + before
+    return f" ({words})" if words else ""
 
 
 def _meaning(description: str, unit: str) -> str:

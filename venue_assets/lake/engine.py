@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date
 from typing import Any, Final
 
@@ -54,7 +54,8 @@ class Computed:
     seconds: float
     content: str
     checks: Sequence[CheckResult]
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    picture: str | None = None
+    """The rows as SVG, where the table has a picture."""
 
 
 class BlockingCheckFailed(RuntimeError):
@@ -106,9 +107,15 @@ class Engine:
             with suppress(OSError):
                 self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
             raise
+        made = draft.provenance
         return Computed(
-            table, day, draft.provenance.rows, time.perf_counter() - started, draft.provenance.content, checks
+            table, day, made.rows, time.perf_counter() - started, made.content, checks, self._picture(table, day)
         )
+
+    def _picture(self, table: Table, day: date) -> str | None:
+        if table.picture is None:
+            return None
+        return table.picture(pq.read_table(self._lake.path(table.name, day), partitioning=None))
 
     @contextmanager
     def _inputs(self, table: Table, day: date) -> Iterator[None]:
@@ -147,11 +154,15 @@ class Engine:
     def _batches(self, table: Table, day: date) -> Iterator[pa.RecordBatch]:
         if table.stream and table.sql is None:
             yield from raw_batches(self._con, self._landing(day), table)
+        elif table.compute:
+            rows = table.compute(self._con, day)
+            check_schema(table, rows.schema)
+            yield from rows.select(table.schema.names).cast(table.schema).to_batches()
         elif table.sql is None:
             yield _landed_segments(self._landing(day), table.schema)
         else:
             # An open result would keep the connection from being used for anything else, also after an error.
-            with self._con.sql(table.sql).to_arrow_reader(100_000) as reader:
+            with self._con.sql(table.sql).to_arrow_reader(_BATCH) as reader:
                 check_schema(table, reader.schema)
                 for batch in reader:
                     yield pa.RecordBatch.from_arrays([batch.column(n) for n in table.schema.names], schema=table.schema)

@@ -59,7 +59,7 @@ class Freshness:
             for of in self.dates(name, day, window):
                 if provenance := self.provenance(name, of):
                     found[f"{name}/{of}"] = provenance.content
-        if table.sql is None:
+        if table.sql is None and table.compute is None:
             streams = [table.stream] if table.stream else sorted({stream for stream, _ in self.index.entries})
             found |= {f"landing/{s}": self.index.fingerprint(s, day) for s in streams if (s, day) in self.index.entries}
         return found
@@ -68,7 +68,18 @@ class Freshness:
         """The dates of input `name` that a table of date `day` reads."""
         if window.days == "all":
             return [of for of in self.lake.dates(name) if of <= day]
-        return [day - timedelta(days=back) for back in reversed(range(window.days))]
+        first = min(day - timedelta(days=window.days - 1), self._since(window, day))
+        return [first + timedelta(days=n) for n in range((day - first).days + 1)]
+
+    def _since(self, window: Window, day: date) -> date:
+        """Where an activity or experiment that is on began, at the latest `day`."""
+        site = self.references.site
+        began = {
+            None: [],
+            "activity": [a.first_date for a in site.activities if a.first_date <= day <= a.last_date],
+            "experiment": [e.first_date for e in site.experiments if e.first_date <= day <= e.matures_on],
+        }[window.since]
+        return min([day, *(first - timedelta(days=window.before) for first in began)])
 
     def state(self, table: Table, day: date) -> State:
         """How the partition of `table` for `day` stands."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from edge_collector.contract import STREAMS
 from edge_collector.event_time import event_date_spans
+from edge_collector.experiment import Experiment
 from edge_collector.segment import MANIFEST_SUFFIX, Refused, SegmentName, read_manifest
 from edge_collector.site import Site
 from venue_assets.lake.landing_index import LandingIndex
@@ -29,13 +30,18 @@ class References:
     """The reference relations of one site and landing, as of any event date."""
 
     def __init__(self, site: Site, index: LandingIndex) -> None:
-        self._site, self._index = site, index
+        self.site, self._index = site, index
         self._first_dates = index.first_dates(site)
         self._makers: Mapping[str, Callable[[date], Rows]] = {
             "site": lambda _: [(site.identity,)],
             "venues": self._venues,
             "devices": self._devices,
             "activities": self._activities,
+            "experiments": self._experiments,
+            "experiment_arms": self._experiment_arms,
+            "experiment_kpis": self._experiment_kpis,
+            "experiment_covariates": self._experiment_covariates,
+            "experiment_policies": self._experiment_policies,
             "venue_day_spans": self._venue_day_spans,
             "sequence_gaps": self._sequence_gaps,
         }
@@ -55,24 +61,56 @@ class References:
 
     def _venues(self, day: date) -> Rows:
         streams: dict[str, set[str]] = defaultdict(set)
-        for device in self._site.devices:
+        for device in self.site.devices:
             streams[device.venue_id].add(device.stream)
-        for venue in self._site.venues:
+        for venue in self.site.venues:
             operates = self._first_dates.get(venue.id, date.max) <= day
             kinds = ("boundary_counts", "entrance_counts", "face_visits", "orders")
             yield venue.id, venue.currency, operates, *(kind in streams[venue.id] for kind in kinds)
 
     def _devices(self, _: date) -> Rows:
-        for d in self._site.devices:
+        for d in self.site.devices:
             yield d.id, d.venue_id, d.gateway_id, d.stream, d.counting, d.in_share
 
     def _activities(self, day: date) -> Rows:
-        for activity in self._site.activities:
+        for activity in self.site.activities:
             if activity.first_date <= day <= activity.last_date:
-                yield activity.venue_id, activity.id
+                yield activity.venue_id, activity.id, activity.first_date
+
+    def _seen(self, day: date) -> Iterable[Experiment]:
+        """The experiments that are on or maturing, and bandits from the date before: their first shares are due then.
+
+        What was learned from an ended one lies in the tables of its own dates.
+        """
+        for e in self.site.experiments:
+            if e.first_date - timedelta(days=e.kind == "bandit") <= day <= e.matures_on:
+                yield e
+
+    def _experiments(self, day: date) -> Rows:
+        for e in self._seen(day):
+            judged_by = e.primary_kpi, e.alpha, e.power, e.minimum_effect, e.reward_days
+            yield e.id, self.site.venue_of(e).id, e.kind, e.unit, *judged_by, e.first_date, e.last_date, e.matures_on
+
+    def _experiment_arms(self, day: date) -> Rows:
+        for e in self._seen(day):
+            for position, (arm, share) in enumerate(zip(e.arms, e.shares, strict=True)):
+                # Arms that follow each other share no traffic.
+                yield e.id, arm, position, None if e.kind == "before_after" else share, *e.arm_dates(position)
+
+    def _experiment_kpis(self, day: date) -> Rows:
+        return ((e.id, kpi, position) for e in self._seen(day) for position, kpi in enumerate(e.kpi))
+
+    def _experiment_covariates(self, day: date) -> Rows:
+        return ((e.id, covariate, position) for e in self._seen(day) for position, covariate in enumerate(e.covariates))
+
+    def _experiment_policies(self, day: date) -> Rows:
+        """Apart from what the tests go by, so that another exploration leaves every verdict fresh."""
+        for e in self._seen(day):
+            if e.kind == "bandit":
+                yield e.id, e.exploration, e.floor, e.reward_bound, e.target, e.refit_days, e.history_days
 
     def _venue_day_spans(self, day: date) -> Rows:
-        for venue in self._site.venues:
+        for venue in self.site.venues:
             for span in event_date_spans(day, venue.time_zone, venue.day_starts_at):
                 starts_at, ends_at = (t.astimezone(UTC).replace(tzinfo=None) for t in (span.starts_at, span.ends_at))
                 yield venue.id, starts_at, ends_at, span.utc_offset // timedelta(seconds=1)

@@ -1,7 +1,8 @@
 """The catalogue: every table with its contract, its SQL and its place among the others.
 
 A table is a pair of files, `<layer>/<name>.sql` and `<layer>/<name>.yaml`. Columns of raw and clean tables come from
-the record contract; which tables a table reads comes from its SQL, which dates of them from its YAML.
+the record contract; which tables a table reads comes from its SQL, which dates of them from its YAML. What is numerics
+rather than SQL is a `<name>.py` instead, whose `compute(con, day)` reads the same inputs by name.
 
 What does not belong here: how a table is computed or where it lies.
 """
@@ -9,13 +10,16 @@ What does not belong here: how a table is computed or where it lies.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache, cached_property, lru_cache
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
+import duckdb
 import pyarrow as pa
 import sqlglot
 import yaml
@@ -25,7 +29,7 @@ from sqlglot import exp
 from edge_collector.contract import STREAMS
 from edge_collector.contract import columns as contract_columns
 
-LAYERS: Final = ("raw", "clean", "behaviour", "metrics")
+LAYERS: Final = ("raw", "clean", "behaviour", "metrics", "segments", "experiments")
 _FOLDER: Final = Path(__file__).parent
 
 ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
@@ -39,6 +43,10 @@ ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
     "TIMESTAMP": pa.timestamp("us"),
 }
 """The column types there are: those that every reader of Parquet and ODBC takes without harm."""
+
+
+Compute = Callable[[duckdb.DuckDBPyConnection, date], pa.Table]
+"""The rows of one event date, from a connection that knows the table's inputs by name."""
 
 
 class CatalogueError(ValueError):
@@ -70,9 +78,15 @@ class Check(_Yaml):
 
 
 class Window(_Yaml):
-    """Which event dates of an input a table reads: the last `days` ending at its own, or all up to its own."""
+    """Which event dates of an input a table reads: the last `days` ending at its own, or all up to its own.
+
+    `since` goes back further where need be: to the first date of an activity or experiment that is on, and `before`
+    days more.
+    """
 
     days: int | Literal["all"] = 1
+    since: Literal["activity", "experiment"] | None = None
+    before: int = 0
 
 
 class _Contract(_Yaml):
@@ -89,7 +103,7 @@ class _Contract(_Yaml):
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the graph. `sql` is None where Python makes it from the landing (the raw layer's ground)."""
+    """One table of the graph: made by its `sql`, by its `compute`, or (the raw layer's ground) from the landing."""
 
     name: str
     layer: str
@@ -101,6 +115,9 @@ class Table:
     checks: Mapping[str, Check]
     owner: str
     sql: str | None
+    compute: Compute | None = None
+    picture: Callable[[pa.Table], str] | None = None
+    """Its rows as SVG, for people who look rather than read."""
     stream: str | None = None
     code: str = field(default="", compare=False)
 
@@ -161,7 +178,40 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
         "counting": "VARCHAR",
         "in_share": "DOUBLE",
     },
-    "activities": {"venue_id": "VARCHAR", "activity_id": "VARCHAR"},
+    "activities": {"venue_id": "VARCHAR", "activity_id": "VARCHAR", "first_date": "DATE"},
+    "experiments": {
+        "experiment_id": "VARCHAR",
+        "venue_id": "VARCHAR",
+        "kind": "VARCHAR",
+        "unit": "VARCHAR",
+        "kpi": "VARCHAR",
+        "alpha": "DOUBLE",
+        "power": "DOUBLE",
+        "minimum_effect": "DOUBLE",
+        "reward_days": "INTEGER",
+        "first_date": "DATE",
+        "last_date": "DATE",
+        "matures_on": "DATE",
+    },
+    "experiment_arms": {
+        "experiment_id": "VARCHAR",
+        "arm": "VARCHAR",
+        "position": "INTEGER",
+        "fixed_share": "DOUBLE",
+        "first_date": "DATE",
+        "last_date": "DATE",
+    },
+    "experiment_kpis": {"experiment_id": "VARCHAR", "kpi": "VARCHAR", "position": "INTEGER"},
+    "experiment_covariates": {"experiment_id": "VARCHAR", "covariate": "VARCHAR", "position": "INTEGER"},
+    "experiment_policies": {
+        "experiment_id": "VARCHAR",
+        "exploration": "DOUBLE",
+        "floor": "DOUBLE",
+        "reward_bound": "DOUBLE",
+        "target": "VARCHAR",
+        "refit_days": "INTEGER",
+        "history_days": "INTEGER",
+    },
     "venue_day_spans": {
         "venue_id": "VARCHAR",
         "starts_at": "TIMESTAMP",
@@ -233,7 +283,6 @@ _JUDGED: Final[Mapping[str, TableColumn]] = {
 
 def _raw(stream: str) -> Table:
     contract = _contract(_FOLDER / "raw" / "raw_stream.yml")
-    code = hashlib.sha256((_FOLDER / "raw" / "judge.py").read_bytes()).hexdigest()[:16]
     fields = {n: c.model_copy(update={"nullable": True}) for n, c in _record_columns(stream).items()}
     return Table(
         name=f"raw_{stream}",
@@ -247,7 +296,7 @@ def _raw(stream: str) -> Table:
         owner=contract.owner,
         sql=None,
         stream=stream,
-        code=code,
+        code=_digest([_FOLDER / "raw" / "judge.py"]),
     )
 
 
@@ -261,6 +310,7 @@ def _table(layer: str, path: Path) -> Table:
         read = frozenset[str]().union(*(tables_read(q) for q in (sql, *(c.sql for c in contract.checks.values())) if q))
     except sqlglot.ParseError as error:
         raise CatalogueError(f"{source if sql else path}: {error}") from None
+    module = import_module(f"{__package__}.{layer}.{path.stem}") if path.with_suffix(".py").exists() else None
     if sql is not None and read - {path.stem} != set(contract.inputs):
         raise CatalogueError(
             f"{path}: inputs {sorted(contract.inputs)} are given, but the SQL reads {sorted(read - {path.stem})}"
@@ -276,9 +326,20 @@ def _table(layer: str, path: Path) -> Table:
         checks=contract.checks,
         owner=contract.owner,
         sql=sql,
+        compute=getattr(module, "compute", None),
+        picture=getattr(module, "picture", None),
         stream=contract.record,
-        code=hashlib.sha256(((sql or "") + path.read_text(encoding="utf-8")).encode()).hexdigest()[:16],
+        code=_digest([path, *((source,) if sql else ()), *(_code_of(path) if module else ())]),
     )
+
+
+def _code_of(path: Path) -> list[Path]:
+    """What a table in Python is made of: its module, and all methods, because nobody says which of them it calls."""
+    return [path.with_suffix(".py"), *sorted((_FOLDER.parent / "methods").rglob("*.py"))]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _contract(path: Path) -> _Contract:
