@@ -1,0 +1,1 @@
+"""Methods: numerics as pure functions and classes, without Dagster and without files."""
