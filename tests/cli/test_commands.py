@@ -13,14 +13,16 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from edge_collector.segment import segment_of, write_segment
+from edge_collector.site import load_site
 from venue_assets.cli import main
+from venue_assets.cli.arguments import computable
 from venue_assets.tables.catalogue import catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +123,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "good.toml").write_text(ORDERS_MAP)
     (home / "unknown_key.toml").write_text('colour = "red"\n' + ORDERS_MAP)
     (home / "unknown_column.toml").write_text(ORDERS_MAP.replace('"amount"\n', '"price"\n'))
+    (home / "unknown_venue.toml").write_text(ORDERS_MAP.replace('"riverside"', '"nowhere"'))
+    (home / "other.csv").write_text("a,b\n1,2\n")
     (home / "no_toml.toml").write_text("kind = orders")
     (home / "orders.csv").write_text("order,time,amount\n1,2026-01-05 12:00:00,3.50\n")
     return home
@@ -135,6 +139,10 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("materialize 2025-12-31", ("2025-12-31 is given", "from 2026-01-01", "opened_on")),
     ("materialize 2025-12-31...2026-01-02", ("2025-12-31 is given", "from 2026-01-01")),
     ("materialize 2099-01-01", ("2099-01-01 is given", "to today")),
+    ("materialize {tomorrow}", ("{tomorrow} is given", "to today ({today})")),
+    ("rerun --date {tomorrow}", ("{tomorrow} is given", "to today ({today})")),
+    ("simulate --days 1 --from {tomorrow}", ("--from {tomorrow}", "to today ({today})")),
+    ("status 2030-01-01", ("2030-01-01 is given", "dates from 2026-01-01", "to today ({today})")),
     ("status 2026-99-99", ("'2026-99-99' is given",)),
     ("status 2026-01-08...2026-01-05", ("ends before it begins",)),
     ("rerun --date 2026-1-5", ("'2026-1-5' is given",)),
@@ -162,13 +170,21 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("import orders {home}/orders.csv --map {home}/none.toml", ("none.toml", "cannot be read")),
     ("import orders {home}/orders.csv --map {home}/no_toml.toml", ("no_toml.toml", "not valid TOML", "line 1")),
     ("import orders {home}/orders.csv --map {home}/unknown_key.toml", ("colour", "is not known here")),
-    ("import orders {home}/orders.csv --map {home}/unknown_column.toml", ("column 'price' is not in this file",)),
+    ("import orders {home}/orders.csv --map {home}/unknown_column.toml", ("'price' (columns.amount)", "it has order")),
+    ("import orders {home}/other.csv --map {home}/good.toml", ("'order'", "'time'", "'amount'", "it has a, b")),
+    ("import orders {home}/none.csv --map {home}/unknown_venue.toml", ("none.csv", "there is no such file")),
     ("import counts {home}/orders.csv --map {home}/good.toml", ('"counts" is expected',)),
     ("import orders {home}/none.csv --map {home}/good.toml", ("none.csv", "there is no such file")),
     ("import orders {home}/orders.csv", ("--map", "venue import --help")),
     ("import tills {home}/orders.csv --map {home}/good.toml", ("'tills'", "orders")),
     # the rest
-    ("query SELEC", ("syntax error", "SELEC", "primary_metrics")),
+    ("query SELEC", ("syntax error", "SELEC")),
+    ("query SELECT+1;SELECT+2", ("2 statements are given", "one SELECT")),
+    ("query DROP/**/VIEW/**/sessions", ("type DROP is given", "one SELECT")),
+    ("query CREATE/**/TABLE/**/t(a/**/int)", ("type CREATE is given", "one SELECT")),
+    ("query COPY/**/sessions/**/TO/**/'{home}/x.csv'", ("type COPY is given", "one SELECT")),
+    ("query SET/**/threads=1", ("type SET is given", "one SELECT")),
+    ("query FROM/**/read_text('/etc/hostname')", ("/etc/hostname", "reads the tables of {home}/lake and nothing else")),
     ("query FROM_nowhere", ("syntax error",)),
     ("query SELECT*FROM/**/nowhere", ("nowhere", "does not exist", "primary_metrics")),
     ("query ;", ("SQL is empty",)),
@@ -183,7 +199,9 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
 @pytest.mark.parametrize(("line", "words"), WRONG, ids=[line for line, _ in WRONG])
 def test_wrong_input_is_one_sentence(bare: Path, line: str, words: tuple[str, ...]) -> None:
     before = {p for p in bare.rglob("*") if not p.is_relative_to(bare / "dagster") and p.name != "pseudonym.key"}
-    is_refused(venue(bare, *line.format(home=bare).split()), *words)
+    _, today = computable(load_site(SITE))
+    given = {"home": bare, "today": today, "tomorrow": today + timedelta(days=1)}
+    is_refused(venue(bare, *line.format(**given).split()), *(word.format(**given) for word in words))
     after = {p for p in bare.rglob("*") if not p.is_relative_to(bare / "dagster") and p.name != "pseudonym.key"}
     assert after == before
 
@@ -260,6 +278,11 @@ def test_script_ends_with_2(tmp_path: Path) -> None:
     is_refused(Ended(ended.returncode, ended.stdout, ended.stderr), "'2026-13-01' is given")
 
 
+def test_script_tells_its_version_and_how_to_begin(tmp_path: Path) -> None:
+    assert re.fullmatch(r"venue \d+\.\d+\.\d+\n", script(tmp_path, "--version").stdout)
+    assert "Example: venue demo" in script(tmp_path, "--help").stdout
+
+
 def test_help_starts_without_dagster() -> None:
     """Else every `venue --help` would take seconds."""
     code = "import sys, venue_assets.cli; print({'dagster', 'duckdb', 'polars', 'pyarrow'} & set(sys.modules))"
@@ -298,7 +321,8 @@ def test_status_all_fresh(home: Path) -> None:
     assert not {"stale", "failed", "missing", "Next:"} & set(said.split())
     assert done(home, "status", "--problems") == "Every date is fresh\n"
     assert "2026-01-06" not in done(home, "status", DAY)
-    assert "Nothing landed and nothing computed for 2026-01-09" in done(home, "status", "2026-01-09")
+    said = done(home, "status", "2026-01-09")
+    assert "Nothing landed and nothing computed for 2026-01-09; landed are event dates 2026-01-05 to 2026-01-06" in said
 
 
 def test_status_problems_lists_only_what_is_not_fresh(home: Path) -> None:

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from importlib import metadata
+from typing import Annotated, Any, Final
 
 import typer
 
 from edge_collector.column_map import MapError
 from edge_collector.pseudonym import KeyProblem
 from edge_collector.site import SiteError
-from venue_assets.cli import looking, making, running, show
+from venue_assets.cli import disk, looking, making, running, show
 from venue_assets.cli.arguments import UserError
-from venue_assets.home import VARIABLE
+from venue_assets.home import VARIABLE, Home
 
 app = typer.Typer(
     name="venue",
-    help="A physical place run on data: landed records become tables, tables become published figures.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        show.say(f"venue {metadata.version('venue-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def venue(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """A physical place run on data: landed records become tables, tables become published figures.
+
+    Example: [bold]venue demo --no-ui[/], then [bold]venue status[/]; [bold]venue COMMAND --help[/] shows more
+    """
+
 
 # In the order in which `venue --help` lists them.
 for _name, _command in (
@@ -43,7 +60,7 @@ _USAGE_ERROR: Final[type[Any]] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Run the command. Wrong input ends with exit code 2 and one clear sentence."""
+    """Run the command. Wrong input ends with exit code 2 and one clear sentence, a disk that refuses with 1 and one."""
     try:
         sys.exit(app(standalone_mode=False))
     except _USAGE_ERROR as error:
@@ -58,4 +75,11 @@ def main() -> None:
         )
     except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         show.problem(f"{error.filename}: {error.strerror}; look at the path, or set {VARIABLE} to your data folder")
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except Exception as error:
+        if not (sentence := disk.explained(error, Home.of_environment())):
+            raise
+        show.problem(sentence)
+        sys.exit(1)
     sys.exit(2)

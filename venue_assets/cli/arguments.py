@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from edge_collector import event_time
+from edge_collector.site import Site
 from venue_assets.home import Home
 
 
@@ -55,6 +58,23 @@ def event_dates(text: str) -> list[date]:
     if last < first:
         raise UserError(f"the range {text} ends before it begins; FIRST...LAST is expected")
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def computable(site: Site) -> tuple[date, date]:
+    """The first and the last event date that there is: from the first opening to today where it begins first."""
+    now = datetime.now(UTC)
+    today = max(event_time.event_date(now, venue.time_zone, venue.day_starts_at) for venue in site.venues)
+    return site.opened_on, today
+
+
+def refuse_outside(days: Sequence[date], site: Site) -> None:
+    """Raises UserError where a date cannot be computed, because no venue had opened or it has not begun."""
+    first, last = computable(site)
+    if outside := [day for day in days if not first <= day <= last]:
+        raise UserError(
+            f"{outside[0]} is given; dates from {first} (the earliest opened_on in site.toml) to today ({last}) are "
+            "expected"
+        )
 
 
 def selected_tables(text: str | None) -> list[str] | None:

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal
 
 import duckdb
 
 from edge_collector.event_time import event_date
 from edge_collector.site import Site, SiteError
-from venue_assets.cli.query import connect
+from venue_assets.cli import disk
+from venue_assets.cli.query import connect, damaged
 from venue_assets.home import Home
 from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
 from venue_assets.tables.catalogue import catalogue
 
 _ENOUGH_FREE = 2 * 1024**3
+_TOO_LITTLE_FREE = 100 * 1024**2
 _SILENT_AFTER_DAYS = 2
+
+Level = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked at. `remedy` says what to do where it is not well."""
 
-    level: Literal["ok", "warning", "error"]
+    level: Level
     subject: str
     found: str
     remedy: str = ""
 
 
-def examine(home: Home) -> Iterator[Finding]:
-    """Look at everything, in the order in which it matters."""
+def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:
+    """Look at everything, in the order in which it matters; with `read_data`, at every byte of the lake too."""
     yield Finding("ok", "python", platform.python_version())
     for package in ("venue-assets", "dagster", "dagster-duckdb", "duckdb", "polars", "pyarrow"):
         yield Finding("ok", package, version(package))
@@ -66,41 +68,28 @@ def examine(home: Home) -> Iterator[Finding]:
         )
     yield from _landing(home)
     yield from _devices(home, site)
+    if read_data:
+        yield from _data(home)
 
 
 def _folders(home: Home) -> Iterator[Finding]:
-    for name, folder in (
-        ("landing", home.landing),
-        ("lake", home.lake),
-        ("published", home.published),
-        ("dagster", home.dagster),
-    ):
-        existing = next(p for p in (folder, *folder.parents) if p.exists())
-        try:
-            with tempfile.TemporaryFile(dir=existing):
-                pass
-        except OSError as error:
-            yield Finding(
-                "error",
-                name,
-                f"{folder} cannot be written ({error.strerror})",
-                f"give this user the right to write {existing}",
-            )
-            continue
-        found = "can be written" if folder.exists() else "does not exist yet; it will be made"
-        yield Finding("ok", name, f"{folder} {found}")
+    for name, folder in disk.written_folders(home).items():
+        inside = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
+        troubles = {place: why for place in (folder, *inside) if (why := disk.trouble(place))}
+        for place, why in troubles.items():
+            yield Finding("error", name, f"{place} cannot be written ({why})", disk.remedy(place, why))
+        if not troubles:
+            found = "can be written" if folder.exists() else "does not exist yet; it will be made"
+            yield Finding("ok", name, f"{folder} {found}")
     key = home.pseudonym_key
     if key.exists() and os.name == "posix" and key.stat().st_mode & 0o077:
         yield Finding("error", "pseudonym key", f"{key} can be read by others", f"chmod 600 {key}")
 
 
 def _disk(home: Home) -> Finding:
-    existing: Path = next(p for p in (home.root, *home.root.parents) if p.exists())
-    free = shutil.disk_usage(existing).free
-    level: Literal["ok", "warning"] = "ok" if free >= _ENOUGH_FREE else "warning"
-    return Finding(
-        level, "free disk", f"{free / 1024**3:.1f} GiB", "" if level == "ok" else "make room, or move VENUE_DATA"
-    )
+    free = disk.free_bytes(home.root)
+    level: Level = "ok" if free >= _ENOUGH_FREE else "warning" if free >= _TOO_LITTLE_FREE else "error"
+    return Finding(level, "free disk", disk.size(free), "" if level == "ok" else "make room, or move VENUE_DATA")
 
 
 def _landing(home: Home) -> Iterator[Finding]:
@@ -134,19 +123,27 @@ def _devices(home: Home, site: Site) -> Iterator[Finding]:
                 "add position = [latitude, longitude] in site.toml",
             )
     last: dict[tuple[str, str], date] = {}
+    unread: set[str] = set()
     with connect(home, catalogue()) as con:
-        for stream in {device.stream for device in site.devices}:
+        for stream in sorted({device.stream for device in site.devices}):
             try:
                 rows = con.execute(f"SELECT venue_id, device_id, max(event_date) FROM {stream} GROUP BY ALL").fetchall()
             except duckdb.Error as error:
+                unread.add(stream)
+                where = damaged(error, home)
                 yield Finding(
-                    "error", stream, str(error).partition("\n")[0], "venue status; then venue materialize DATE"
+                    "error",
+                    stream,
+                    str(error).partition("\n")[0],
+                    f"venue materialize {where[1]}" if where else "what it says, or venue status",
                 )
                 continue
             last |= {(venue, device): day for venue, device, day in rows}
     newest = max(last.values(), default=None)
     for device in site.devices if newest else ():
         assert newest is not None
+        if device.stream in unread:
+            continue
         heard = last.get((device.venue_id, device.id))
         name = f"device {device.venue_id}/{device.id}"
         if heard is None:
@@ -157,3 +154,19 @@ def _devices(home: Home, site: Site) -> Iterator[Finding]:
             yield Finding(
                 "warning", name, f"silent since {heard}, others until {newest}", "look at the device and its gateway"
             )
+
+
+def _data(home: Home) -> Iterator[Finding]:
+    lake = Lake(home.lake)
+    count = 0
+    for table in catalogue():
+        for day in lake.dates(table.name):
+            count += 1
+            if why := lake.damage(table.name, day):
+                yield Finding(
+                    "error",
+                    f"{table.name} of {day}",
+                    f"{lake.path(table.name, day)}: {why}",
+                    f"venue materialize {day}",
+                )
+    yield Finding("ok", "lake files read", f"{count} read whole and held against the hash in their footer")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from typing import Annotated, Any, Literal
+import signal
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,46 +25,23 @@ def query(
     home = Home.of_environment()
     if not home.root.exists():
         raise UserError(f"{home.root} does not exist; run venue demo, or set {VARIABLE} to your data folder")
-    names, rows = _asked(home, sql)
-    if form == "csv":
-        writer = csv.writer(sys.stdout)
-        writer.writerow(names)
-        writer.writerows(rows)
-    elif form == "json":
-        sys.stdout.write(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=1) + "\n")
-    else:
-        shown = rows[:limit] if limit else rows
-        numeric = [n for i, n in enumerate(names) if (shown and isinstance(shown[0][i], int | float)) or n in ("gmv",)]
-        show.table(
-            "",
-            [show.verbatim(name) for name in names],
-            [[_cell(v) for v in row] for row in shown],
-            right=[show.verbatim(name) for name in numeric],
-        )
-        if len(shown) < len(rows):
-            say(f"{len(shown)} of {len(rows)} rows; --limit 0 shows all")
-
-
-def _asked(home: Home, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Names of the columns, and the rows."""
-    import duckdb
-
-    from venue_assets.cli.query import connect
+    from venue_assets.cli import rows as printed
+    from venue_assets.cli.query import CannotAsk, ask
     from venue_assets.tables.catalogue import catalogue
 
     try:
-        with connect(home, catalogue()) as con:
-            if con.execute(sql) is None:
-                raise UserError("the SQL is empty; a SELECT over the tables is expected")
-            return [d[0] for d in con.description or []], con.fetchall()
-    except duckdb.Error as error:
-        # What follows "LINE" repeats the query with a mark below it.
-        sentence = " ".join(str(error).partition("\nLINE ")[0].split())
-        raise UserError(f"{sentence} (tables: {', '.join(catalogue().tables)})") from None
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:,.6g}" if isinstance(value, float) else show.verbatim(str(value))
+        names, rows = ask(home, catalogue(), sql)
+    except CannotAsk as error:
+        raise UserError(str(error)) from None
+    if form == "csv":
+        printed.as_csv(names, rows)
+    elif form == "json":
+        printed.as_json(names, rows)
+    else:
+        shown = rows[:limit] if limit else rows
+        printed.as_table(names, shown)
+        if len(shown) < len(rows):
+            say(f"{len(shown)} of {len(rows)} rows; --limit 0 shows all")
 
 
 def ui(
@@ -82,6 +57,9 @@ def ui(
 
 def serve(home: Home, *, port: int, host: str = "127.0.0.1") -> None:
     """Serve the UI until Ctrl-C; ends with the exit code of the server where that failed."""
+    # A shell that starts this in the background has it ignore SIGINT, from the first moment on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     from venue_assets.cli.serve import CannotServe, dagster_dev
 
     def ready() -> None:
@@ -97,15 +75,19 @@ def serve(home: Home, *, port: int, host: str = "127.0.0.1") -> None:
         raise typer.Exit(code)
 
 
-def doctor() -> None:
+def doctor(
+    read_data: Annotated[
+        bool, typer.Option("--read-data", help="Read every lake file whole, too, and compare it with its hash.")
+    ] = False,
+) -> None:
     """Look at versions, paths, permissions, disk, landing, site and devices.
 
-    Example: [bold]venue doctor[/]
+    Example: [bold]venue doctor[/], [bold]venue doctor --read-data[/]
     """
     from venue_assets.cli.doctor import examine
 
     home = Home.of_environment()
-    findings = list(examine(home))
+    findings = list(examine(home, read_data=read_data))
     colour = {"ok": "green", "warning": "yellow", "error": "bold red"}
     show.table(
         str(home.root),

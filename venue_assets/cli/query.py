@@ -1,6 +1,14 @@
-"""SQL over the lake: every table as a view, in a DuckDB of one's own that nobody else waits for."""
+"""SQL over the lake: every table as a view, in a DuckDB of one's own that nobody else waits for.
+
+It only reads, and nothing but the lake: what a question is, and what DuckDB may open, are both decided here.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import duckdb
 
@@ -8,6 +16,27 @@ from venue_assets.home import Home
 from venue_assets.lake.engine import select_partitions
 from venue_assets.lake.store import Lake
 from venue_assets.tables.catalogue import Catalogue
+
+_EXPECTED: Final = "one SELECT (or FROM, WITH, PIVOT, DESCRIBE, SUMMARIZE, EXPLAIN of one) over the tables is expected"
+_READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
+"""A PIVOT is several statements inside, all of which read."""
+_EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b\s*(?:ANALYZE\b\s*|\([^)]*\)\s*)?", re.IGNORECASE)
+_SUGGESTION: Final = re.compile(r'\s*Did you mean "([^"]*)[^?]*\?')
+
+
+class CannotAsk(ValueError):
+    """A question that cannot be answered; the message is one sentence."""
+
+
+def ask(home: Home, catalogue: Catalogue, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Names of the columns, and the rows. Raises CannotAsk."""
+    try:
+        _check(sql)
+        with connect(home, catalogue) as con:
+            con.execute(sql)
+            return [d[0] for d in con.description or []], con.fetchall()
+    except duckdb.Error as error:
+        raise CannotAsk(_sentence(error, home, catalogue)) from None
 
 
 def connect(home: Home, catalogue: Catalogue) -> duckdb.DuckDBPyConnection:
@@ -28,10 +57,55 @@ def connect(home: Home, catalogue: Catalogue) -> duckdb.DuckDBPyConnection:
                 if bad
                 else str(error)
             )
-            quoted = what.replace("'", "''")
             nothing = select_partitions(table, [])
             con.execute(
                 f"CREATE VIEW {table.name} AS SELECT t.* FROM (SELECT 1) AS one LEFT JOIN ({nothing}) AS t ON true "
-                f"WHERE error('{quoted}') IS NULL"
+                f"WHERE error({_quoted(what)}) IS NULL"
             )
+    # DuckDB compares paths as they are written, and in the views `[` is written as `[[]`.
+    places = {str(home.lake), str(home.lake).replace("[", "[[]")}
+    con.execute(f"SET allowed_directories = [{', '.join(map(_quoted, sorted(places)))}]")
+    con.execute("SET enable_external_access = false; SET lock_configuration = true")
     return con
+
+
+def damaged(error: duckdb.Error, home: Home) -> tuple[str, str] | None:
+    """Table and event date of the partition that an error of DuckDB names."""
+    found = re.search(re.escape(str(home.lake)) + r"/(\w+)/event_date=(\d{4}-\d\d-\d\d)/", str(error))
+    return (found[1], found[2]) if found else None
+
+
+def _check(sql: str) -> None:
+    """Raises CannotAsk where the SQL is not one statement that reads, duckdb.Error where it is no SQL."""
+    given = duckdb.extract_statements(sql)
+    if not given:
+        raise CannotAsk(f"the SQL is empty; {_EXPECTED}")
+    if len(given) > 1:
+        raise CannotAsk(f"{len(given)} statements are given; {_EXPECTED}")
+    kind = given[0].type
+    if kind == duckdb.StatementType.EXPLAIN and (explained := _EXPLAIN.match(sql)):
+        _check(sql[explained.end() :])  # EXPLAIN ANALYZE does what it explains
+    elif kind not in _READING:
+        raise CannotAsk(f"a statement of type {kind.name} is given; {_EXPECTED}")
+
+
+def _sentence(error: duckdb.Error, home: Home, catalogue: Catalogue) -> str:
+    # What follows "LINE" repeats the query with a mark below it.
+    sentence = " ".join(str(error).partition("\nLINE ")[0].split())
+    if isinstance(error, duckdb.PermissionException):
+        return f"{sentence}; venue query reads the tables of {home.lake} and nothing else"
+    if where := damaged(error, home):
+        return f"{sentence} (compute it again: venue materialize {where[1]})"
+    sentence = _SUGGESTION.sub(lambda match: _if_known(match, catalogue.tables), sentence)
+    if isinstance(error, duckdb.CatalogException) and sentence.startswith("Catalog Error: Table"):
+        return f"{sentence} (tables: {', '.join(catalogue.tables)})"
+    return sentence
+
+
+def _if_known(suggestion: re.Match[str], tables: Mapping[str, object]) -> str:
+    """DuckDB's own catalogues are no help to who mistyped the name of a table."""
+    return suggestion[0] if suggestion[1] in tables else ""
+
+
+def _quoted(text: str | Path) -> str:
+    return "'" + str(text).replace("'", "''") + "'"

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from venue_assets.cli import show
-from venue_assets.cli.arguments import Dates, UserError, event_dates, home_with_site, selected_tables
+from venue_assets.cli.arguments import (
+    Dates,
+    UserError,
+    computable,
+    event_dates,
+    home_with_site,
+    refuse_outside,
+    selected_tables,
+)
 from venue_assets.cli.show import relative, say
 from venue_assets.home import Home
+
+if TYPE_CHECKING:
+    from venue_assets.cli.standing import DateStanding
 
 
 def materialize(
@@ -27,7 +39,10 @@ def materialize(
     Example: [bold]venue materialize 2026-01-05...2026-01-18[/],
     [bold]venue materialize 2026-01-05 --select sessions+[/]
     """
-    compute(Home.of_environment(), event_dates(dates), tables=selected_tables(select))
+    days, tables = event_dates(dates), selected_tables(select)
+    home = home_with_site()
+    refuse_outside(days, home.site)
+    compute(home, days, tables=tables)
 
 
 def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = None) -> None:
@@ -46,20 +61,32 @@ def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = 
     except OutsidePartitions as error:
         raise UserError(str(error)) from None
     seconds = (datetime.now(UTC) - started).total_seconds()
-    failed = [o for o in outcomes if not o.success]
+    errors = {day: error for outcome in outcomes for day, error in outcome.errors.items()}
     runs = f"{len(outcomes)} run" + ("s" if len(outcomes) > 1 else "")
-    say(
-        f"Materialized {show.dates(days)} in {runs}, {seconds:.1f} s "
-        f"-> {relative(home.lake)}, {relative(home.published)}"
-    )
-    if failed:
-        for outcome in failed:
-            show.problem(outcome.error)
+    if made := [day for day in days if day not in errors]:
+        say(
+            f"Materialized {show.dates(made)} in {runs}, {seconds:.1f} s "
+            f"-> {relative(home.lake)}, {relative(home.published)}"
+        )
+        _note_empty(home, made)
+    if errors:
+        say(f"Failed: {show.dates(list(errors))}, in {runs}, {seconds:.1f} s; what failed was left as it was before")
+        for text, of in groupby(sorted(errors, key=lambda day: (errors[day], day)), key=lambda day: errors[day]):
+            show.problem(f"{show.dates(list(of))}: {text}")
         say(
             "Next: [bold]venue status[/] shows which dates failed; correct the cause, "
             "then [bold]venue rerun --failed[/]"
         )
         raise typer.Exit(1)
+
+
+def _note_empty(home: Home, days: Sequence[date]) -> None:
+    """Say of which dates nothing landed: that they were computed must not be taken for figures."""
+    from venue_assets.lake.landing_index import scan
+
+    landed = set(scan(home.landing).dates())
+    if empty := [day for day in days if day not in landed]:
+        say(f"Note: nothing landed for {show.dates(empty)}: no records there, and all figures are 0 or null")
 
 
 def status(
@@ -70,44 +97,72 @@ def status(
 
     Example: [bold]venue status 2026-01-05...2026-01-18[/], [bold]venue status --problems[/]
     """
-    only = set(event_dates(dates)) if dates is not None else None
+    given = event_dates(dates) if dates is not None else None
     home = home_with_site()
+    if given is not None:
+        first, last = computable(home.site)
+        refuse_outside(given if given[0] > last or given[-1] < first else [], home.site)
 
     from venue_assets.cli.standing import standing
 
-    rows, lost = standing(home, only)
-    if not rows:
+    found = standing(home, None if given is None else set(given))
+    if not found.dates:
+        _nothing(home, dates)
+        return
+    if problems and not any(row.why for row in found.dates):
+        say("Every date is fresh")
+    else:
+        _show_states(home, [row for row in found.dates if row.why or not problems])
+    if found.lost_runs:
+        say(f"{len(found.lost_runs)} run(s) whose process is gone: {', '.join(run[:8] for run in found.lost_runs)}")
+    _advise(home, found.dates)
+
+
+def _nothing(home: Home, dates: str | None) -> None:
+    from venue_assets.lake.landing_index import scan
+
+    landed = scan(home.landing).dates()
+    if dates is None or not landed:
         when = f" for {dates}" if dates is not None else ""
         say(
             f"Nothing landed and nothing computed{when} in {relative(home.root)}. "
             "Next: [bold]venue demo[/] or [bold]venue import --help[/]"
         )
-        return
-    wanting = [row.day for row in rows if row.why]
-    if problems and not wanting:
-        say("Every date is fresh")
     else:
-        colour = {"fresh": "green", "stale": "yellow", "failed": "bold red", "missing": "magenta"}
-        show.table(
-            f"{relative(home.root)}",
-            ["date", *rows[0].layers, "why"],
-            [
-                [
-                    str(row.day),
-                    *(f"[{colour[s.condition]}]{s.condition}[/]" for s in row.layers.values()),
-                    show.verbatim(row.why),
-                ]
-                for row in rows
-                if row.why or not problems
-            ],
-            wrap=["why"],
+        say(
+            f"Nothing landed and nothing computed for {dates}; landed are event dates {landed[0]} to {landed[-1]}. "
+            "Next: [bold]venue status[/]"
         )
-    if lost:
-        say(f"{len(lost)} run(s) whose process is gone: {', '.join(run[:8] for run in lost)}")
-    if any(s.condition == "failed" for row in rows for s in row.layers.values()):
+
+
+def _show_states(home: Home, rows: Sequence[DateStanding]) -> None:
+    colour = {"fresh": "green", "stale": "yellow", "failed": "bold red", "missing": "magenta"}
+    show.table(
+        f"{relative(home.root)}",
+        ["date", *rows[0].layers, "why"],
+        [
+            [
+                str(row.day),
+                *(f"[{colour[s.condition]}]{s.condition}[/]" for s in row.layers.values()),
+                show.verbatim(row.why),
+            ]
+            for row in rows
+        ],
+        wrap=["why"],
+    )
+
+
+def _advise(home: Home, rows: Sequence[DateStanding]) -> None:
+    """The next command, one a line, as it can be typed."""
+    first, last = computable(home.site)
+    wanting = [row for row in rows if row.why and first <= row.day <= last]
+    if any(row.failed for row in wanting):
         say("Next: correct the cause, then [bold]venue rerun --failed[/]")
+    elif wanting and all(row.only_unpublished for row in wanting):
+        say("Next: [bold]venue publish[/]")
     elif wanting:
-        say(f"Next: [bold]venue materialize {show.dates(wanting).replace(', ', '[/], [bold]venue materialize ')}[/]")
+        for n, dates in enumerate(show.dates([row.day for row in wanting]).split(", ")):
+            say(f"{'      ' if n else 'Next: '}[bold]venue materialize {dates}[/]")
 
 
 def rerun(
@@ -130,23 +185,32 @@ def rerun(
             raise UserError("--from is given with --failed; it is expected with --date only")
         _rerun_failed()
         return
-    compute(Home.of_environment(), event_dates(on), tables=None if table is None else selected_tables(f"{table}+"))
+    days, tables = event_dates(on), None if table is None else selected_tables(f"{table}+")
+    home = home_with_site()
+    refuse_outside(days, home.site)
+    compute(home, days, tables=tables)
 
 
 def _rerun_failed() -> None:
     home = home_with_site()
 
-    from venue_assets.cli.standing import failed_dates
+    from venue_assets.cli.standing import noted_failures, standing
+    from venue_assets.graph.failures import failed_dates
     from venue_assets.graph.instance import open_instance
     from venue_assets.graph.runs import close_lost_runs
 
     with open_instance(home) as instance:
         lost = close_lost_runs(instance)
-    due = sorted({*failed_dates(home), *lost})
-    if not due:
+        failed = failed_dates(instance)
+    suspect = {*noted_failures(home), *failed} - {*lost}
+    rows = standing(home, suspect).dates if suspect else []
+    due = sorted({*lost, *(row.day for row in rows if row.failed)})
+    if due:
+        compute(home, due)
+    elif failed:
+        say(f"Nothing to compute again: the last run of {show.dates(list(failed))} failed, but every table is fresh")
+    else:
         say("Nothing failed: every run ended well")
-        return
-    compute(home, due)
 
 
 def publish() -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,8 +17,11 @@ from rich.table import Table
 if TYPE_CHECKING:
     from venue_assets.graph.assets import Listener
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 100_000)
+"""Where nobody looks, lines are as long as they are: what reads them must not find them folded."""
 errors = Console(stderr=True, highlight=False)
+
+NUMBER: Final = (int, float, Decimal)
 
 
 def say(text: str) -> None:

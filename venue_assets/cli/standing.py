@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from venue_assets.graph.failures import failed_dates
 from venue_assets.graph.instance import open_instance
 from venue_assets.graph.process import lost_runs
 from venue_assets.graph.sensors import dates_of
@@ -20,40 +21,81 @@ from venue_assets.tables.catalogue import LAYERS, catalogue
 
 @dataclass(frozen=True)
 class DateStanding:
-    """One date: the worst state of each layer, and why the worst of them is so."""
+    """One date: the worst state of each layer."""
 
     day: date
     layers: Mapping[str, State]
-    why: str
+
+    @property
+    def why(self) -> str:
+        """Nothing where the date is fresh."""
+        return worst(self.layers.values()).why
+
+    @property
+    def failed(self) -> bool:
+        """Whether it takes a repair, then a rerun."""
+        return any(state.condition == "failed" for state in self.layers.values())
+
+    @property
+    def only_unpublished(self) -> bool:
+        """Whether its tables are fresh and only the publication is behind them."""
+        return all((state.condition == "fresh") != (layer == PUBLISHED) for layer, state in self.layers.items())
 
 
-def standing(home: Home, only: set[date] | None = None) -> tuple[list[DateStanding], list[str]]:
-    """All dates (or `only` those) that landed, lie between landed ones, or were computed; and ids of lost runs."""
+@dataclass(frozen=True)
+class Standing:
+    """All dates, and what the runs say of them."""
+
+    dates: list[DateStanding]
+    failed_runs: Mapping[date, str]
+    """Dates whose newest run failed on them, with the error; a date may have become fresh otherwise since."""
+    lost_runs: list[str]
+    """Ids of runs whose process is gone."""
+
+
+def standing(home: Home, only: set[date] | None = None) -> Standing:
+    """How dates (or `only` those) stand that landed, lie between landed ones, were computed, or failed."""
     freshness = Freshness(home, catalogue(), scan(home.landing))
     publication = current(home)
     with open_instance(home) as instance:
         lost = lost_runs(instance)
-    broken = {day: run.run_id for run in lost for day in dates_of(run)}
-    rows = []
-    for day in freshness.operating_dates():
-        if only is not None and day not in only:
-            continue
-        states: dict[str, list[State]] = {layer: [] for layer in LAYERS}
-        for table in catalogue().tables.values():
-            state = freshness.state(table, day)
-            if state.condition in ("stale", "missing") and day in broken:
-                state = State("failed", f"{table.name}: the process of run {broken[day][:8]} is gone")
-            states[table.layer].append(state)
-        layers = {layer: worst(found) for layer, found in states.items()}
-        layers[PUBLISHED] = _published(freshness, publication, day)
-        rows.append(DateStanding(day, layers, worst(layers.values()).why))
-    return rows, [run.run_id for run in lost]
+        failed = failed_dates(instance)
+    gone = {day: f"the process of run {run.run_id[:8]} is gone" for run in lost for day in dates_of(run)}
+    days = {*freshness.operating_dates(), *noted_failures(home), *failed}
+    rows = [
+        DateStanding(day, _layers(freshness, publication, day, gone | failed))
+        for day in sorted(days if only is None else days & only)
+    ]
+    return Standing(rows, failed, [run.run_id for run in lost])
 
 
-def failed_dates(home: Home) -> list[date]:
-    """Dates with a table whose last computation failed."""
+def noted_failures(home: Home) -> set[date]:
+    """Dates with a table whose failure is noted in the lake."""
     lake = Lake(home.lake)
-    return sorted({day for table in catalogue().tables for day in lake.failures(table)})
+    return {day for table in catalogue().tables for day in lake.failures(table)}
+
+
+def _layers(
+    freshness: Freshness, publication: Publication | None, day: date, failed: Mapping[date, str]
+) -> dict[str, State]:
+    states = {table.name: freshness.state(table, day) for table in catalogue()}
+    states[PUBLISHED] = _published(freshness, publication, day)
+    if day in failed:
+        states |= _left_behind(states, failed[day])
+    filled = [layer for layer in LAYERS if any(table.layer == layer for table in catalogue())]
+    layers = {layer: worst(states[table.name] for table in catalogue() if table.layer == layer) for layer in filled}
+    return layers | {PUBLISHED: states[PUBLISHED]}
+
+
+def _left_behind(states: Mapping[str, State], error: str) -> dict[str, State]:
+    """What a failed run did not make: the table that its error names, else everything that is not as it should be."""
+    wanting = [name for name, state in states.items() if state.condition in ("missing", "stale")]
+    blamed = error.partition(":")[0]
+    line = error.splitlines()[0] if error else "failed"
+    return {
+        name: State("failed", line if blamed in states else f"{name}: {line}")
+        for name in ([blamed] if blamed in wanting else wanting)
+    }
 
 
 def _published(freshness: Freshness, publication: Publication | None, day: date) -> State:

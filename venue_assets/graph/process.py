@@ -14,7 +14,12 @@ PROCESS_TAG = ".dagster/venue_process"
 """Tags below .dagster/ are kept and not shown."""
 DATES_TAG = "event_dates"
 """What people read in the list of runs."""
-_UNDER_WAY = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+_UNDER_WAY = [
+    DagsterRunStatus.NOT_STARTED,  # for ever, where the disk was full when its start was to be noted
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
 _GRACE = timedelta(minutes=2)
 """A run that has not said which process it is, because that is still starting, is believed for so long."""
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from venue_assets.graph.assets import Listener, listening
 from venue_assets.graph.build import build_definitions
-from venue_assets.graph.partitions import event_dates, key
+from venue_assets.graph.failures import error_of_step, errors_by_date
+from venue_assets.graph.partitions import MAX_DATES_PER_RUN, event_dates, key
 from venue_assets.graph.process import PROCESS_TAG, lost_runs, own_process
 from venue_assets.graph.sensors import JOB, dates_of
 from venue_assets.home import Home
-
-MAX_DATES_PER_RUN = 31
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,12 @@ class RunOutcome:
     last: date
     success: bool
     error: str
+
+    @property
+    def errors(self) -> dict[date, str]:
+        """The dates that failed, each with its error."""
+        days = [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
+        return {} if self.success else errors_by_date(self.error, days)
 
 
 class OutsidePartitions(ValueError):
@@ -95,9 +100,6 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[date]:
 
 def _error(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.error:
-            error = event.step_failure_data.error
-            user = event.step_failure_data.user_failure_data
-            cause = error.cause or error
-            return (user.description if user and user.description else cause.message).strip()
+        if event.is_step_failure and (said := error_of_step(event)):
+            return said
     return "" if result.success else "the run did not finish; see it in the UI"

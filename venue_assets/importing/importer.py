@@ -32,7 +32,7 @@ from edge_collector.segment import write_atomically, write_segment
 from edge_collector.site import Site
 from venue_assets.importing.counting import SourceReject, compare, join_flows, require_out_count, running_totals
 from venue_assets.importing.landed import LandedBefore, own_fields
-from venue_assets.importing.source import Source, choose_files, read_source
+from venue_assets.importing.source import NO_SUCH_FILE, Source, choose_files, read_source
 
 MAX_SEGMENT_ROWS: Final = 50_000
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -129,6 +129,9 @@ def import_file(
     Everything about the map and the files' columns is checked before anything is written.
     Raises MapError with all mistakes of the map, or what is wrong with a file.
     """
+    for file in files:
+        if not file.exists():
+            raise MapError(file, [NO_SUCH_FILE])
     bound = load_map(map_path, site)
     if bound.map.kind != kind:
         raise MapError(map_path, [f'kind: "{bound.map.kind}" is given; "{kind}" is expected by `venue import {kind}`'])

@@ -18,6 +18,7 @@ from venue_assets.importing.typed_tables import read_parquet, read_xlsx
 
 CSV_SUFFIXES: Final = (".csv", ".txt", ".tsv")
 SUFFIXES: Final = (*CSV_SUFFIXES, ".parquet", ".xlsx")
+NO_SUCH_FILE: Final = "there is no such file"
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ def read_source(path: Path, bound: BoundMap, flow: str | None = None) -> Source:
 
 def _check_columns(path: Path, bound: BoundMap, columns: Sequence[str]) -> None:
     wanted = bound.columns()
-    mistakes = [
-        f"{where} in {bound.path.name}: column {name!r} is not in this file; it has {', '.join(columns)}"
-        for where, name in wanted.items()
-        if name not in columns
-    ]
+    mistakes = []
+    if missing := [f"{name!r} ({where})" for where, name in wanted.items() if name not in columns]:
+        mistakes.append(
+            f"lacks columns that {bound.path.name} names: {', '.join(missing)}; it has {', '.join(columns)}"
+        )
     mistakes += [
         f"{where} in {bound.path.name}: column {name!r} is there {columns.count(name)} times; once is expected"
         for where, name in wanted.items()
@@ -78,7 +79,7 @@ def choose_files(files: Sequence[Path], bound: BoundMap) -> list[tuple[Path, str
         if file.is_dir():
             found += sorted(f for f in file.iterdir() if f.suffix.lower() in SUFFIXES)
         elif not file.is_file():
-            raise MapError(file, ["there is no such file"])
+            raise MapError(file, [NO_SUCH_FILE])
         elif file.suffix.lower() not in SUFFIXES:
             raise MapError(file, [f"{file.suffix or 'no ending'} is given; one of {', '.join(SUFFIXES)} is expected"])
         else:
