@@ -12,6 +12,7 @@ import pytest
 from edge_collector.contract import STREAMS, columns
 from venue_assets.graph.build import build_definitions
 from venue_assets.home import Home
+from venue_assets.tables import CatalogueError
 from venue_assets.tables import catalogue as module
 from venue_assets.tables.catalogue import LAYERS, REFERENCES, Table, catalogue, tables_read
 from venue_assets.tables.lineage import column_lineage
@@ -24,7 +25,7 @@ GRAPH = {
     "behaviour": {"sessions", "order_lines", "behaviour_events", "user_days"},
     "metrics": {"venue_figures", "primary_metrics", "hourly_metrics", "kpi"},
     "segments": {"rfm_segments", "rfm_migrations", "visitor_features"},
-    "experiments": set(),
+    "experiments": {"experiment_baselines", "experiment_units", "sample_size_checks", "experiment_verdicts"},
 }
 
 
@@ -129,6 +130,6 @@ def test_a_wrong_contract_is_named_with_its_file(
     shutil.copytree(Path(module.__file__).parent, folder)
     (folder / "clean" / file).write_text(content)
     monkeypatch.setattr(module, "_FOLDER", folder)
-    with pytest.raises(module.CatalogueError, match=re.escape(sentence)) as raised:
+    with pytest.raises(CatalogueError, match=re.escape(sentence)) as raised:
         module.catalogue.__wrapped__()
     assert str(folder) in str(raised.value)

@@ -14,6 +14,7 @@ from edge_collector.site import SiteError
 from venue_assets.cli import disk, looking, making, running, show
 from venue_assets.cli.arguments import UserError
 from venue_assets.home import VARIABLE, Home
+from venue_assets.tables import CatalogueError
 
 app = typer.Typer(
     name="venue",
@@ -67,7 +68,7 @@ def main() -> None:
         # Without any argument the help was shown already, and there is nothing more to say.
         if message := error.format_message().replace("Value error, ", "").strip():
             show.problem(f"{message.rstrip('.')}; see: {error.ctx.command_path if error.ctx else 'venue'} --help")
-    except (UserError, SiteError, MapError, KeyProblem) as error:
+    except (UserError, SiteError, MapError, KeyProblem, CatalogueError) as error:
         show.problem(str(error))
     except FileNotFoundError as error:
         show.problem(

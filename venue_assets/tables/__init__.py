@@ -2,3 +2,7 @@
 
 raw/ what landed, judged · clean/ records that hold · behaviour/ what people did · metrics/ figures
 """
+
+
+class CatalogueError(ValueError):
+    """A contract that is wrong, or does not fit its SQL. The message names the file."""

@@ -28,6 +28,7 @@ from sqlglot import exp
 
 from edge_collector.contract import STREAMS
 from edge_collector.contract import columns as contract_columns
+from venue_assets.tables import CatalogueError
 
 LAYERS: Final = ("raw", "clean", "behaviour", "metrics", "segments", "experiments")
 _FOLDER: Final = Path(__file__).parent
@@ -47,10 +48,6 @@ ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
 
 Compute = Callable[[duckdb.DuckDBPyConnection, date], pa.Table]
 """The rows of one event date, from a connection that knows the table's inputs by name."""
-
-
-class CatalogueError(ValueError):
-    """A contract that is wrong, or does not fit its SQL. The message names the file."""
 
 
 class _Yaml(BaseModel):
