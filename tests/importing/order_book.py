@@ -1,8 +1,8 @@
-"""GMV, orders and paying users per event date of Online Retail II, recomputed with polars from the source file."""
+"""Online Retail II, recomputed with polars from the source file: GMV, orders and payers per event date, and RFM."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
@@ -11,8 +11,20 @@ import polars as pl
 CENT = Decimal("0.01")
 
 
-def per_event_date(source: Path) -> pl.DataFrame:
-    """One row per event date (London, day starts at 04:00): gmv, gmv_anonymous, cancelled_amount, orders, payers.
+SEGMENTS = {
+    (True, True, True): "important_value",
+    (True, False, True): "important_develop",
+    (False, True, True): "important_keep",
+    (False, False, True): "important_win_back",
+    (True, True, False): "general_value",
+    (True, False, False): "general_develop",
+    (False, True, False): "general_keep",
+    (False, False, False): "general_win_back",
+}
+
+
+def lines(source: Path) -> pl.DataFrame:
+    """The order lines that count, with their event date (London, day starts at 04:00), customer and amount in pence.
 
     Invoices that begin with C are cancelled and count by their absolute amount; other lines with a quantity below 1 or
     a negative amount are left out, as quarantine does. An order's time is its smallest.
@@ -31,10 +43,15 @@ def per_event_date(source: Path) -> pl.DataFrame:
     )
     # No order was placed while London's clocks changed, so local time minus four hours is the event date.
     book = book.with_columns(event_date=(pl.col("at") - timedelta(hours=4)).dt.date())
-    kept = book.filter(pl.col("cancelled") | ((pl.col("Quantity") >= 1) & (pl.col("cents") >= 0)))
+    return book.filter(pl.col("cancelled") | ((pl.col("Quantity") >= 1) & (pl.col("cents") >= 0)))
+
+
+def per_event_date(source: Path) -> pl.DataFrame:
+    """One row per event date: gmv, gmv_anonymous, cancelled_amount, orders, payers."""
     done = ~pl.col("cancelled")
     return (
-        kept.group_by("event_date")
+        lines(source)
+        .group_by("event_date")
         .agg(
             gmv=pl.col("cents").filter(done).sum(),
             gmv_anonymous=pl.col("cents").filter(done & pl.col("customer").is_null()).sum(),
@@ -44,3 +61,36 @@ def per_event_date(source: Path) -> pl.DataFrame:
         )
         .sort("event_date")
     )
+
+
+def rfm(lines: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """RFM of every customer with a completed order in the 365 dates that end at `as_of`: values, scores, segment."""
+    buyers = (
+        lines.filter(
+            ~pl.col("cancelled"),
+            pl.col("customer").is_not_null(),
+            pl.col("event_date").is_between(as_of - timedelta(days=364), as_of),
+        )
+        .group_by("customer")
+        .agg(
+            recency_days=(pl.lit(as_of) - pl.col("event_date").max()).dt.total_days(),
+            frequency=pl.col("Invoice").n_unique().cast(pl.Int64),
+            cents=pl.col("cents").sum(),
+        )
+    )
+    buyers = buyers.with_columns(
+        r_score=6 - _score(buyers["recency_days"]),
+        f_score=_score(buyers["frequency"]),
+        m_score=_score(buyers["cents"]),
+    )
+    n = buyers.height
+    high = [(buyers[name] * n > buyers[name].sum()).to_list() for name in ("r_score", "f_score", "m_score")]
+    return buyers.with_columns(
+        segment=pl.Series([SEGMENTS[levels] for levels in zip(*high, strict=True)], dtype=pl.String)
+    )
+
+
+def _score(values: pl.Series) -> pl.Series:
+    ordered, n = values.sort(), len(values)
+    cuts = [ordered[(k * n + 4) // 5 - 1] for k in (1, 2, 3, 4)] if n else []
+    return sum(((values > cut).cast(pl.Int64) for cut in cuts), start=pl.Series([1] * n, dtype=pl.Int64))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import compute, rows
-from tests.oracle.oracle import recompute
+from tests.oracle.analysis import analyse
+from tests.oracle.oracle import Oracle, read_site, recompute
 from venue_assets.home import Home
+from venue_assets.tables.catalogue import catalogue
 
 STREAMS = (
     "boundary_counts",
@@ -26,12 +28,24 @@ def assert_agreement(data: Path, *days: date) -> None:
     """Compute `days` with the system and with the oracle, and compare everything, exactly."""
     home = Home(data)
     compute(home, *sorted(days))
-    for day in days:
-        _assert_day(home, day)
+    oracles = {day: recompute(data, day) for day in sorted(days)}
+    for day, oracle in oracles.items():
+        _assert_day(home, day, oracle)
+        assert_analysis(home, {d: o for d, o in oracles.items() if d <= day}, day)
 
 
-def _assert_day(home: Home, day: date) -> None:
-    oracle = recompute(home.root, day)
+def assert_analysis(home: Home, days: dict[date, Oracle], day: date) -> None:
+    """Compare what is computed over windows of dates, exactly and in order, as of one of `days`."""
+    expected_tables = vars(analyse(read_site(home.root / "site.toml"), days, day))
+    for table, expected in expected_tables.items():
+        key = catalogue()[table].key
+        found = {tuple(row[k] for k in key): row for row in rows(home, table, day)}
+        assert list(found) == sorted(expected), f"{day} {table}"
+        for at, row in expected.items():
+            assert found[at] == row, f"{day} {table} {at}"
+
+
+def _assert_day(home: Home, day: date, oracle: Oracle) -> None:
     _same(f"{day} refused", [(r["segment"], r["reason"]) for r in rows(home, "refused_segments", day)], oracle.refused)
     quarantined = ("stream", "reason", "segment", "line", "text")
     _same(

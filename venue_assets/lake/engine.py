@@ -140,7 +140,7 @@ class Engine:
     def _view(self, name: str, day: date, window: Window) -> None:
         of = self.catalogue[name]
         files = [path for d in self._freshness.dates(name, day, window) if (path := self._lake.path(name, d)).exists()]
-        if window.days == 1 and not files:
+        if window.days != "all" and not self._lake.path(name, day).exists():
             raise InputMissing(
                 f"{name} of {day} does not exist; compute it first: venue materialize {day} --select '{name}+'"
             )

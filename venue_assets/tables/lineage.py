@@ -16,7 +16,9 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Mapping[str, list[tupl
     """Per column of `table` the (input table, column) pairs that it is made of; references to the site are left out."""
     if table.sql is None:
         return {}
-    schema: dict[str, object] = {t.name: {n: c.type for n, c in t.columns.items()} for t in catalogue.tables.values()}
+    schema: dict[str, object] = {
+        t.name: {n: c.type for n, c in t.columns.items()} | {"event_date": "DATE"} for t in catalogue.tables.values()
+    }
     schema |= {name: dict(columns) for name, columns in catalogue.references.items()}
     query = qualify(
         parse_one(table.sql, dialect="duckdb"), dialect="duckdb", schema=schema, validate_qualify_columns=False
