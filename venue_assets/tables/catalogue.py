@@ -331,8 +331,9 @@ def _table(layer: str, path: Path) -> Table:
 
 
 def _code_of(path: Path) -> list[Path]:
-    """What a table in Python is made of: its module, and all methods, because nobody says which of them it calls."""
-    return [path.with_suffix(".py"), *sorted((_FOLDER.parent / "methods").rglob("*.py"))]
+    """What a table in Python is made of: its module, those beside it that are no tables, and all methods."""
+    beside = [file for file in sorted(path.parent.glob("*.py")) if not file.with_suffix(".yaml").exists()]
+    return [path.with_suffix(".py"), *beside, *sorted((_FOLDER.parent / "methods").rglob("*.py"))]
 
 
 def _digest(files: Iterable[Path]) -> str:
