@@ -46,6 +46,14 @@ FIELDS: dict[str, dict[str, Any]] = {
         "currency": str,
         "status": ("completed", "cancelled", "refunded"),
     },
+    "assignments": {
+        "experiment_id": str,
+        "unit_id": str,
+        "arm": str,
+        "propensity": float,
+        "leaf_id": "int?",
+        "allocation_id": "str?",
+    },
     "identity_links": {"terminal_user_id": str, "member_user_id": str, "action": ("link", "unlink")},
     "gateway_events": {
         "kind": ("heartbeat", "clock_step", "epoch_opened", "refused"),
@@ -124,6 +132,8 @@ def fits(value: Any, kind: Any) -> bool:
         return value in kind
     if kind is int:
         return type(value) is int
+    if kind is float:
+        return type(value) in (int, float)
     if kind is str:
         return isinstance(value, str) and value != ""
     if kind == "time":
@@ -158,6 +168,8 @@ def judged(
         if end <= start or any(c is not None and (c < 0 or t < c) for c, t in pairs):
             return "out_of_range"
     if stream == "orders" and (r["quantity"] < 1 or Decimal(r["amount"]) < 0 or r["currency"] != venue.currency):
+        return "out_of_range"
+    if stream == "assignments" and not 0 < r["propensity"] <= 1:
         return "out_of_range"
     return None
 
@@ -230,3 +242,59 @@ def primary_metrics(facts: Facts, venue_id: str, day: date) -> dict[str, Any]:
         "cancelled_amount": sum((Decimal(r["amount"]) for r in lines if r["status"] != "completed"), Decimal("0.00")),
         "recognition_share": pv / pf_entrance if pf_entrance else None,
     }
+
+
+@dataclass
+class Session:
+    user_id: str
+    order: tuple[datetime, str, int]
+    until: datetime
+    left: datetime | None = None
+    bought: bool = False
+
+    def contains(self, at: datetime) -> bool:
+        return self.order[0] <= at <= self.left if self.left else self.order[0] <= at < self.until
+
+
+def entered_sessions(facts: Facts, venue_id: str, day: date) -> list[Session]:
+    """Sessions with an entry, and whether a completed order is attached to them."""
+    found: list[Session] = []
+    inside: dict[str, Session] = {}
+    records = [(datetime.fromisoformat(r["recorded_at"]), r) for r in facts.of_venue("face_visits", venue_id, day)]
+    for at, r in sorted(records, key=lambda a: (a[0], a[1]["gateway_id"], a[1]["seq"])):
+        if r["direction"] == "enter":
+            if r["user_id"] in inside:
+                inside[r["user_id"]].until = at
+            longest = timedelta(hours=12, milliseconds=1)
+            found.append(Session(r["user_id"], (at, r["gateway_id"], r["seq"]), at + longest))
+            inside[r["user_id"]] = found[-1]
+        elif r["user_id"] in inside:
+            inside.pop(r["user_id"]).left = at
+    by_user: dict[str, list[Session]] = defaultdict(list)
+    for session in found:
+        by_user[session.user_id].append(session)
+    for line in current_lines(facts, venue_id, day)[0]:
+        if line["status"] == "completed" and line["user_id"]:
+            at, own = datetime.fromisoformat(line["ordered_at"]), by_user[line["user_id"]]
+            around = [s for s in own if s.contains(at)]
+            before = [s for s in own if s.left and s.left <= at <= s.left + timedelta(minutes=30)]
+            for s in (around or before)[-1:]:
+                s.bought = True
+    return found
+
+
+def visit_units(facts: Facts, venue_id: str, day: date) -> dict[tuple[str, str], list[int]]:
+    """By experiment and arm: clean assignments of visits, and how many of these are conversions."""
+    seen = entered_sessions(facts, venue_id, day)
+    users = {r["user_id"] for r in facts.of_venue("face_visits", venue_id, day)}
+    found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for r in facts.of_venue("assignments", venue_id, day):
+        at, user_id = datetime.fromisoformat(r["recorded_at"]), r["unit_id"].split("/")[0]
+        near = [
+            (abs(s.order[0] - at), s.order, s.bought)
+            for s in seen
+            if (s.user_id == user_id or user_id not in users) and abs(s.order[0] - at) <= timedelta(minutes=10)
+        ]
+        found[r["experiment_id"], r["arm"]][0] += 1
+        found[r["experiment_id"], r["arm"]][1] += bool(near) and min(near)[2]
+    return found

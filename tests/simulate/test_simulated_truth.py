@@ -51,6 +51,14 @@ def agrees(outcome: Outcome, facts: landed_facts.Facts) -> None:
         states = landed_facts.sessions(facts, venue_id, day)[0]
         assert asdict(figures.sessions) == {s: states[s] for s in ("complete", "overlong", "no_exit", "no_entry")}
         assert figures.superseded == landed_facts.current_lines(facts, venue_id, day)[1]
+    units = {
+        (experiment_id, day, arm): tuple(counts)
+        for venue_id, day in outcome.figures
+        for (experiment_id, arm), counts in landed_facts.visit_units(facts, venue_id, day).items()
+    }
+    conversions = outcome.units.conversions
+    assert {key: (n, conversions[key]) for key, n in outcome.units.assigned.items()} == units
+    assert outcome.units.units == outcome.units.assigned
 
 
 def test_expected_is_what_the_files_hold(run: Simulation, facts: landed_facts.Facts) -> None:

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
+
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import scan
@@ -98,10 +100,54 @@ def not_fresh(home: Home) -> list[date]:
 
 
 @dataclass(frozen=True)
+class Published:
+    """What was computed, as far as the truth knows it too."""
+
+    primary_metrics: Sequence[dict[str, Any]]
+    assignments: Sequence[dict[str, Any]]
+    """By date: how many records landed, and what became of them."""
+    units: Sequence[dict[str, Any]]
+    """By experiment, date and arm: clean assignments, and how many of them are the first one of their unit."""
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection) -> Published:
+        """Ask the tables of a connection."""
+        return cls(*(con.sql(query).to_arrow_table().to_pylist() for query in (_METRICS, _ASSIGNMENTS, _UNITS)))
+
+
+_METRICS: Final = "SELECT * FROM primary_metrics ORDER BY venue_id, event_date"
+_ASSIGNMENTS: Final = """
+SELECT 'assignments' AS stream, event_date,
+  sum(landed)::BIGINT AS landed, sum(clean)::BIGINT AS clean, sum(quarantined)::BIGINT AS quarantined
+FROM (
+  SELECT event_date, rows AS landed, 0 AS clean, 0 AS quarantined FROM landed_segments WHERE stream = 'assignments'
+  UNION ALL
+  SELECT event_date, 0, 1, 0 FROM assignments
+  UNION ALL
+  SELECT event_date, 0, 0, 1 FROM quarantine WHERE stream = 'assignments'
+)
+GROUP BY event_date
+"""
+_UNITS: Final = """
+SELECT experiment_id, event_date, arm, count(*) AS assigned, count(*) FILTER (is_first) AS units
+FROM (
+  SELECT *, 1 = row_number() OVER (
+    -- A venue is a unit anew each day.
+    PARTITION BY experiment_id, unit_id, CASE WHEN unit_id = venue_id THEN event_date END
+    ORDER BY recorded_at, gateway_id, boot_id, seq
+  ) AS is_first
+  FROM assignments
+)
+GROUP BY experiment_id, event_date, arm
+"""
+
+
+@dataclass(frozen=True)
 class Difference:
     """A published figure that is not what the truth expects."""
 
-    venue_id: str
+    of: str
+    """Venue, stream, or experiment and arm."""
     event_date: str
     figure: str
     published: Any
@@ -110,7 +156,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The published metrics against the truth: `expected` is what the dirt leaves, `clean` what really happened."""
+    """What was published against the truth: `expected` is what the dirt leaves, `clean` what really happened."""
 
     compared: int
     differences: Sequence[Difference]
@@ -118,28 +164,50 @@ class Reconciliation:
     """Per figure that adds up: sum of what really happened, and of what was published."""
 
 
-def reconcile(home: Home, published: Sequence[dict[str, Any]]) -> Reconciliation:
-    """Hold rows of `primary_metrics` against the truth that the simulation wrote."""
+def reconcile(home: Home, published: Published) -> Reconciliation:
+    """Hold what was published against the truth that the simulation wrote."""
     truth = json.loads((home.root / TRUTH).read_text())
-    found = {(row["venue_id"], str(row["event_date"])): row for row in published}
-    expected = truth["expected"]["primary_metrics"]
-    differences = [
-        Difference(e["venue_id"], e["event_date"], figure, row.get(figure), e[figure])
-        for e in expected
-        for row in [found.get((e["venue_id"], e["event_date"]), {})]
-        for figure in FIGURES
-        if not _same(row.get(figure), e[figure])
+    expected = truth["expected"]
+    landed = [
+        row | {"quarantined": sum(row["quarantined"].values())}
+        for row in expected["landed"]
+        if row["stream"] == "assignments"
     ]
+    assigned = [row for row in expected["units"] if row["assigned"]]
+    compared, differences = 0, []
+    for key, figures, there, wanted in (
+        (("venue_id",), FIGURES, published.primary_metrics, expected["primary_metrics"]),
+        (("stream",), ("landed", "clean", "quarantined"), published.assignments, landed),
+        (("experiment_id", "arm"), ("assigned", "units"), published.units, assigned),
+    ):
+        compared += len(wanted) * len(figures)
+        differences += _differences(key, figures, there, wanted)
     clean = truth["clean"]["primary_metrics"]
     effect = [
         (
             figure,
             sum(Decimal(str(row[figure])) for row in clean if row[figure] is not None),
-            sum(Decimal(str(row[figure])) for row in published if row[figure] is not None),
+            sum(Decimal(str(row[figure])) for row in published.primary_metrics if row[figure] is not None),
         )
         for figure in ("pf_range", "pf_entrance", "pv", "completed_orders", "paying_users", "gmv", "cancelled_amount")
     ]
-    return Reconciliation(len(expected) * len(FIGURES), differences, effect)
+    given, found = (sum(row["assigned"] for row in rows) for rows in (truth["clean"]["units"], published.units))
+    return Reconciliation(compared, differences, [*effect, ("assignments", given, found)])
+
+
+def _differences(
+    key: Sequence[str], figures: Sequence[str], published: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]]
+) -> list[Difference]:
+    """What is not as expected; rows are matched by key and date."""
+    there, wanted = (
+        {(" ".join(row[k] for k in key), str(row["event_date"])): row for row in rows} for rows in (published, expected)
+    )
+    return [
+        Difference(*at, figure, row.get(figure), wanted[at][figure])
+        for at, row in ((at, there.get(at, {})) for at in wanted)
+        for figure in figures
+        if not _same(row.get(figure), wanted[at][figure])
+    ]
 
 
 def _same(published: Any, expected: Any) -> bool:

@@ -52,8 +52,8 @@ def reconciliation(found: Reconciliation) -> None:
         say(f"[bold red]{len(found.differences)} of {found.compared} figures differ from the truth:[/]")
         show.table(
             "differences",
-            ["venue", "date", "figure", "published", "expected"],
-            [[d.venue_id, d.event_date, d.figure, d.published, d.expected] for d in found.differences[:20]],
+            ["of", "date", "figure", "published", "expected"],
+            [[d.of, d.event_date, d.figure, d.published, d.expected] for d in found.differences[:20]],
         )
         return
     say(

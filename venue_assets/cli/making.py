@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from venue_assets.cli import show
-from venue_assets.cli.arguments import Days, From, Port, Seed, UserError, Visits, event_date
+from venue_assets.cli.arguments import Days, From, Port, Seed, UserError, Visits, computable, event_date
 from venue_assets.cli.show import relative, say
 from venue_assets.home import VARIABLE, Home
 
 if TYPE_CHECKING:
     from venue_assets.simulate import Options, Simulation
+
+World = Annotated[
+    Literal["none", "one_best", "by_group"],
+    typer.Option(help="What the arms of the site's experiments really do: nothing, one is best, or one per group."),
+]
 
 
 def demo(
@@ -23,6 +27,7 @@ def demo(
     visits: Visits = 2000,
     seed: Seed = 1,
     first: From = "2026-01-05",
+    world: World = "one_best",
     ui: Annotated[bool, typer.Option("--ui/--no-ui", help="Serve the Dagster UI at the end.")] = True,
     port: Port = 3000,
 ) -> None:
@@ -35,7 +40,7 @@ def demo(
     from venue_assets.cli.looking import serve
 
     home = Home.of_environment("data/demo")
-    _demonstrate(home, days, visits, seed, first)
+    _demonstrate(home, simulated_options(days, visits, seed, first, world))
     if ui:
         serve(home, port=port)
     else:
@@ -49,22 +54,21 @@ def demo(
             say(f"      [bold]{command}[/]  - {what}")
 
 
-def _demonstrate(home: Home, days: int, visits: int, seed: int, first: str) -> None:
+def _demonstrate(home: Home, wanted: Options) -> None:
     from venue_assets.cli import demo as demonstration
     from venue_assets.cli import demo_report
     from venue_assets.cli.query import connect
     from venue_assets.cli.running import compute
     from venue_assets.tables.catalogue import catalogue
 
-    wanted = _options(days, visits, seed, first)
     demonstration.ensure_site(home)
-    _check(home, wanted)
+    check_simulated(home, wanted)
     if demonstration.is_landed(home, wanted):
-        say(f"Simulated before with the same options: {days} days from {wanted.first_date}, seed {seed}")
+        say(f"Simulated before with the same options: {wanted.days} days from {wanted.first_date}, seed {wanted.seed}")
     else:
         run = _land(home, wanted)
         say(
-            f"Simulated {days} days from {wanted.first_date}: {run.lines:,} lines in {run.segments:,} segments "
+            f"Simulated {wanted.days} days from {wanted.first_date}: {run.lines:,} lines in {run.segments:,} segments "
             f"-> {relative(home.landing)}"
         )
         demonstration.forget_unlanded(home)
@@ -73,34 +77,43 @@ def _demonstrate(home: Home, days: int, visits: int, seed: int, first: str) -> N
     else:
         say("Every table is fresh: nothing to compute")
     with connect(home, catalogue()) as con:
-        rows = con.sql("SELECT * FROM primary_metrics ORDER BY venue_id, event_date").to_arrow_table().to_pylist()
-    demo_report.metrics(rows)
-    found = demonstration.reconcile(home, rows)
+        published = demonstration.Published.of(con)
+    demo_report.metrics(published.primary_metrics)
+    found = demonstration.reconcile(home, published)
     demo_report.reconciliation(found)
     demo_report.places(home)
     if found.differences:
         raise typer.Exit(1)
 
 
-def simulate(days: Days = 14, visits: Visits = 2000, seed: Seed = 1, first: From = "2026-01-05") -> None:
+def simulate(
+    days: Days = 14,
+    visits: Visits = 2000,
+    seed: Seed = 1,
+    first: From = "2026-01-05",
+    world: World = "one_best",
+) -> None:
     """Land what the site's gateways sim* would have captured, with known truth and the dirt of real life.
 
     Example: [bold]venue simulate --days 3 --visits 100 --from 2026-02-01[/]
     """
     home = Home.of_environment()
-    wanted = _options(days, visits, seed, first)
-    _check(home, wanted)
+    wanted = simulated_options(days, visits, seed, first, world)
+    check_simulated(home, wanted)
     run = _land(home, wanted)
     say(f"Landed {run.lines:,} lines in {run.segments:,} segments -> {relative(home.landing)}")
     say(f"Truth -> {relative(home.root / 'truth.json')}")
     say(f"Next: [bold]venue materialize {max(wanted.first_date, home.site.opened_on)}...{wanted.last_date}[/]")
 
 
-def _options(days: int, visits: int, seed: int, first: str) -> Options:
+def simulated_options(
+    days: int, visits: int, seed: int, first: str, world: Literal["none", "one_best", "by_group"]
+) -> Options:
+    """What the simulator is asked for. Raises UserError."""
     from venue_assets.simulate import Options
 
     try:
-        wanted = Options(first_date=event_date(first), days=days, visits=visits, seed=seed)
+        wanted = Options(first_date=event_date(first), days=days, visits=visits, seed=seed, world=world)
         _ = wanted.last_date  # there is one only within the calendar
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -109,7 +122,7 @@ def _options(days: int, visits: int, seed: int, first: str) -> Options:
     return wanted
 
 
-def _check(home: Home, wanted: Options) -> None:
+def check_simulated(home: Home, wanted: Options) -> None:
     """Whether the site can be played on these dates: asked before an earlier simulation is removed."""
     from venue_assets.simulate.landing import SIMULATED
 
@@ -122,8 +135,8 @@ def _check(home: Home, wanted: Options) -> None:
     opening = min(venue.opened_on for venue in home.site.venues if venue.id in played)
     if wanted.last_date < opening:
         raise UserError(f"{given}; no venue opens before {opening}")
-    today = datetime.now(UTC).date()
-    if wanted.last_date > today + timedelta(days=1):
+    _, today = computable(home.site)
+    if wanted.last_date > today:
         raise UserError(f"{given}; dates to today ({today}) are expected, because later ones cannot be computed")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_collector.experiment import Experiment
 from edge_collector.site import Activity, Device, Venue
 from venue_assets.simulate.chance import generator
 from venue_assets.simulate.counts import (
@@ -21,6 +22,7 @@ from venue_assets.simulate.options import Options
 from venue_assets.simulate.orders import orders_of
 from venue_assets.simulate.population import Population
 from venue_assets.simulate.records import EVENT_KINDS, SIMULATED_STREAMS, Table, table
+from venue_assets.simulate.trials import Allocations, assignments_of, trials_of, uplift
 from venue_assets.simulate.venue_day import HOUR, SECOND, VenueDay
 from venue_assets.simulate.visits import Visits, visits_of
 
@@ -37,6 +39,7 @@ class Stage:
     gateways: Sequence[str]
     """All simulated gateways in byte order."""
     activities: tuple[Activity, ...]
+    experiments: tuple[Experiment, ...]
     average_visits: float
     linked: bool
 
@@ -46,7 +49,12 @@ class Stage:
 
 
 def tables_of(
-    stage: Stage, day: VenueDay, population: Population, options: Options, counters: Counters
+    stage: Stage,
+    day: VenueDay,
+    population: Population,
+    options: Options,
+    counters: Counters,
+    allocations: Allocations | None,
 ) -> dict[str, Table]:
     """The clean tables of one venue and date, by stream."""
 
@@ -54,6 +62,9 @@ def tables_of(
         return generator(options.seed, stage.venue.id, day.event_date, purpose)
 
     visits = visits_of(day, population, chance("visits"), average=stage.average_visits, activity=stage.activity_on(day))
+    trials = trials_of(
+        stage.experiments, day, visits, options.world, allocations, can_assign="assignments" in stage.devices
+    )
     edges = interval_edges(day, options.interval_seconds)
     tables: dict[str, Table] = {}
     resets: list[Reset] = []
@@ -69,7 +80,12 @@ def tables_of(
         elif stream == "face_visits":
             tables[stream] = _face_visits(stage, day, visits, rng, devices)
         elif stream == "orders":
-            tables[stream] = orders_of(day, visits, population, rng, devices, stage.gateways)
+            tables[stream] = orders_of(
+                day, visits, population, rng, devices, stage.gateways, uplift=uplift(trials, visits)
+            )
+        elif stream == "assignments":
+            if trials:
+                tables[stream] = assignments_of(day, trials, visits, rng, devices, stage.gateways)
         elif stream == "identity_links":
             tables[stream] = _identity_links(stage, day, visits, rng, devices)
         else:

@@ -95,7 +95,7 @@ def _skew(table: Table, chosen: BoolArray, rng: np.random.Generator, ahead: Venu
 
 def _overreach(table: Table, chosen: BoolArray, rng: np.random.Generator) -> None:
     """Impossible values, each in one of the ways that the contract names."""
-    if table.stream not in ("orders", "boundary_counts", "entrance_counts"):
+    if table.stream not in ("orders", "assignments", "boundary_counts", "entrance_counts"):
         return
     rows = np.flatnonzero(chosen)
     table["reason"][rows] = Reason.OUT_OF_RANGE
@@ -105,6 +105,8 @@ def _overreach(table: Table, chosen: BoolArray, rng: np.random.Generator) -> Non
         table["quantity"][a] = -rng.integers(0, 3, len(a))
         table["amount"][b] = -table["amount"][b]
         table["foreign"][c] = True
+    elif table.stream == "assignments":
+        table["propensity"][rows] = np.array([0.0, -0.5, 1.5])[kind]
     else:
         table["in_count"][a] = -1 - rng.integers(0, 3, len(a))
         table["end"][b] = table["time"][b]

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from venue_assets.simulate.records import Status, Table, money
-from venue_assets.simulate.venue_day import HOUR, BoolArray, IntArray
+from venue_assets.simulate.records import NULL, Status, Table, money
+from venue_assets.simulate.venue_day import HOUR, IntArray
 
 OVERLONG: Final = 12 * HOUR
 
@@ -61,13 +61,26 @@ class Figures:
     superseded: int
 
 
-def figures(tables: Mapping[str, Table], counted: Mapping[str, BoolArray] | None = None) -> Figures:
-    """What the rows of `tables` come to; of each stream only those that `counted` marks, if given."""
-    chosen = {s: t if counted is None else t.take(np.flatnonzero(counted[s])) for s, t in tables.items()}
-    pf_range = _passengers(chosen.get("boundary_counts"))
-    pf_entrance = _passengers(chosen.get("entrance_counts"))
-    states, visits = _visits(chosen.get("face_visits"))
-    superseded, sales = _sales(chosen.get("orders"))
+@dataclass(frozen=True)
+class Sessions:
+    """Sessions with an entry, in the order of user, enter, gateway and number."""
+
+    user: IntArray
+    entered: IntArray
+    left: IntArray
+    """NULL where nobody noted it."""
+    gateway: IntArray
+    seq: IntArray
+    no_entry: int
+    """How many more there are without an entry."""
+
+
+def figures(tables: Mapping[str, Table]) -> Figures:
+    """What the rows of `tables` come to."""
+    pf_range = _passengers(tables.get("boundary_counts"))
+    pf_entrance = _passengers(tables.get("entrance_counts"))
+    states, visits = _visits(tables.get("face_visits"))
+    superseded, sales = _sales(tables.get("orders"))
     pv = visits["pv"]
     return Figures(
         PrimaryMetrics(
@@ -102,35 +115,51 @@ def _visits(table: Table | None) -> tuple[SessionStates, dict[str, Any]]:
     names = ("pv", "uv", "lov_mean_seconds", "lov_median_seconds", "lov_p90_seconds")
     if table is None:
         return SessionStates(), dict.fromkeys(names)
+    sessions = sessions_of(table)
+    closed = sessions.left != NULL
+    stayed: IntArray = (sessions.left - sessions.entered)[closed]
+    complete = stayed <= OVERLONG
+    states = SessionStates(
+        complete=int(complete.sum()),
+        overlong=int((~complete).sum()),
+        no_exit=int((~closed).sum()),
+        no_entry=sessions.no_entry,
+    )
+    seconds = stayed[complete] / 1000
+    lov = (float(seconds.mean()), *np.quantile(seconds, [0.5, 0.9]).tolist()) if len(seconds) else (None,) * 3
+    return states, dict(zip(names, (len(closed), len(np.unique(sessions.user)), *lov), strict=True))
+
+
+def sessions_of(table: Table) -> Sessions:
+    """What the terminals' records of one venue and date make."""
     order = np.lexsort((table["seq"], table["gateway"], table["time"], table["user"]))
-    user, enter, time = (table[name][order] for name in ("user", "enter", "time"))
+    user, enter, time, gateway, seq = (table[name][order] for name in ("user", "enter", "time", "gateway", "seq"))
     same = user[1:] == user[:-1]
     follows = np.zeros(len(user), dtype=np.bool_)  # a leave right after an enter of the same user
     follows[1:] = same & enter[:-1] & ~enter[1:]
     closed = np.zeros(len(user), dtype=np.bool_)
     closed[:-1] = follows[1:]
-    stayed: IntArray = time[follows] - time[closed]
-    complete = stayed <= OVERLONG
-    states = SessionStates(
-        complete=int(complete.sum()),
-        overlong=int((~complete).sum()),
-        no_exit=int((enter & ~closed).sum()),
-        no_entry=int((~enter & ~follows).sum()),
+    left = np.full(len(user), NULL, dtype=np.int64)
+    left[closed] = time[follows]
+    return Sessions(
+        user[enter], time[enter], left[enter], gateway[enter], seq[enter], no_entry=int((~enter & ~follows).sum())
     )
-    seconds = stayed[complete] / 1000
-    lov = (float(seconds.mean()), *np.quantile(seconds, [0.5, 0.9]).tolist()) if len(seconds) else (None,) * 3
-    return states, dict(zip(names, (int(enter.sum()), len(np.unique(user[enter])), *lov), strict=True))
+
+
+def current_lines(table: Table) -> Table:
+    """Of each line of an order the newest row."""
+    newest_last = np.lexsort((table["seq"], table["gateway"], table["recorded"], table["order_no"], table["order"]))
+    order, number = table["order"][newest_last], table["order_no"][newest_last]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (order[1:] != order[:-1]) | (number[1:] != number[:-1])
+    return table.take(newest_last[last])
 
 
 def _sales(table: Table | None) -> tuple[int, dict[str, Any]]:
     names = ("completed_orders", "paying_users", "gmv", "gmv_anonymous", "cancelled_amount")
     if table is None:
         return 0, dict.fromkeys(names)
-    newest_last = np.lexsort((table["seq"], table["gateway"], table["recorded"], table["order_no"], table["order"]))
-    order, number = table["order"][newest_last], table["order_no"][newest_last]
-    last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = (order[1:] != order[:-1]) | (number[1:] != number[:-1])
-    current = table.take(newest_last[last])
+    current = current_lines(table)
     done = current["status"] == Status.COMPLETED
     anonymous = current["user"] < 0
     amount: IntArray = current["amount"]

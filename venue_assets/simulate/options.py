@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 
+from venue_assets.simulate.worlds import WORLDS, World
+
 
 @dataclass(frozen=True)
 class Dirt:
@@ -20,7 +22,8 @@ class Dirt:
     unknown_device: float = 0.002
     unknown_venue: float = 0.0005
     out_of_range: float = 0.002
-    """Order lines and counts with an impossible value: negative, another currency, an end before its start."""
+    """Order lines, assignments and counts with an impossible value: negative, another currency, an end before its
+    start, a propensity over 1."""
     missing_leave: float = 0.03
     """Visits whose leaving the terminal missed."""
     double_enter: float = 0.01
@@ -50,7 +53,10 @@ class Dirt:
 
 @dataclass(frozen=True)
 class Options:
-    """One simulated stretch of time. The clean truth of a date depends on `seed` and `visits`, not on other dates."""
+    """One simulated stretch of time.
+
+    The clean truth of a date depends on `seed`, `visits` and `world`, not on other dates.
+    """
 
     first_date: date
     days: int = 14
@@ -61,9 +67,13 @@ class Options:
     """Reporting interval of the counting devices in opening hours; outside of them it is five minutes."""
     segment_lines: int = 5000
     """A gateway seals a segment at the latest when it holds so many lines."""
+    world: World = "one_best"
+    """What the arms of the site's experiments really do: nothing, one is best for all, or another one in each group."""
     dirt: Dirt = field(default_factory=Dirt)
 
     def __post_init__(self) -> None:
+        if self.world not in WORLDS:
+            raise ValueError(f"world: {self.world!r} is given; one of {list(WORLDS)} is expected")
         for name, least, most in (
             ("days", 1, 3660),
             ("visits", 1, 10_000_000),

@@ -10,7 +10,7 @@ import numpy as np
 from edge_collector.site import Device
 from venue_assets.simulate.population import Population
 from venue_assets.simulate.records import Status, Table, table
-from venue_assets.simulate.venue_day import HOUR, MINUTE, SECOND, BoolArray, IntArray, VenueDay
+from venue_assets.simulate.venue_day import HOUR, MINUTE, SECOND, BoolArray, FloatArray, IntArray, VenueDay
 from venue_assets.simulate.visits import Visits
 
 CATEGORIES = ("food", "drinks", "clothing", "books", "toys", "home", "beauty", "gifts")
@@ -31,6 +31,9 @@ REFUNDED = 0.015
 REEXPORTED = 0.02
 PARTLY = 0.3
 """Share of cancellations and refunds that concern the first line only."""
+CONVERTS = (1 - ANONYMOUS) * (1 - (CANCELLED + REFUNDED) * (1 - PARTLY * (1 - LINES_PER_ORDER[0])))
+"""Probability that a visit that buys is a conversion: it is known who bought, and a line of the order stays completed.
+(An order booked after leaving may fall into a next visit of the same customer; that is too rare to be counted here.)"""
 
 
 def orders_of(
@@ -40,9 +43,14 @@ def orders_of(
     rng: np.random.Generator,
     devices: tuple[Device, ...],
     gateways: Sequence[str],
+    *,
+    uplift: FloatArray,
 ) -> Table:
-    """Every line that the back office exports for orders placed on this date, later re-exports included."""
-    buyers = _buyers(visits, population, rng)
+    """Every line that the back office exports for orders placed on this date, later re-exports included.
+
+    `uplift`: what is added to the probability of each person's visit to be a conversion, absolute.
+    """
+    buyers = _buyers(visits, population, rng, uplift)
     n = len(buyers)
     entered, left = visits.entered[buyers], visits.left[buyers]
     placed = entered + ((left - entered) * rng.uniform(0.15, 0.95, n)).astype(np.int64)
@@ -87,11 +95,12 @@ def orders_of(
     return first.followed_by(_exported_again(first, n, rng))
 
 
-def _buyers(visits: Visits, population: Population, rng: np.random.Generator) -> IntArray:
+def _buyers(visits: Visits, population: Population, rng: np.random.Generator, uplift: FloatArray) -> IntArray:
     chance = np.where(visits.recognised, STRANGER_ORDERS, 0.0)
     is_member = visits.member >= 0
     chance[is_member] = (MEMBER_ORDERS * population.eagerness[visits.member[is_member]]).clip(max=0.9)
-    return np.flatnonzero(rng.random(len(chance)) < chance)
+    # One number per person, whatever the uplift: the same people buy, and some more.
+    return np.flatnonzero(rng.random(len(chance)) < chance + uplift / CONVERTS)
 
 
 def _exported_again(first: Table, orders: int, rng: np.random.Generator) -> Table:

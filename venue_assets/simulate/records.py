@@ -185,6 +185,22 @@ def _orders(t: Table) -> list[str]:
     ]
 
 
+def _assignments(t: Table) -> list[str]:
+    return [
+        f'"experiment_id":{experiment},"unit_id":{unit},"arm":{arm},"propensity":{propensity},"leaf_id":{leaf},'
+        f'"allocation_id":{allocation}'
+        for experiment, unit, arm, propensity, leaf, allocation in zip(
+            _pick([_text(e) for e in t.labels["experiment"]], t["experiment"]),
+            _pick([_text(u) for u in t.labels["unit"]], t["unit"]),
+            _pick([_text(a) for a in t.labels["arm"]], t["arm"]),
+            t["propensity"].tolist(),
+            _integers(t["leaf"]),
+            _pick(["null", *(_text(a) for a in t.labels["allocation"])], t["allocation"] + 1),
+            strict=True,
+        )
+    ]
+
+
 def _identity_links(t: Table) -> list[str]:
     return [
         f'"terminal_user_id":"{terminal}","member_user_id":"{member}","action":"{action}"'
@@ -214,12 +230,12 @@ _TAILS: Final[dict[str, Callable[[Table], list[str]]]] = {
     "entrance_counts": _counts,
     "face_visits": _face_visits,
     "orders": _orders,
+    "assignments": _assignments,
     "identity_links": _identity_links,
     "gateway_events": _gateway_events,
 }
 
 SIMULATED_STREAMS: Final = tuple(_TAILS)
-"""`assignments` is not among them: who gets which arm is decided by an experiment, not by the people of a venue."""
 
 
 def money(minor: int) -> str:

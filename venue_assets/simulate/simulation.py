@@ -21,7 +21,9 @@ from venue_assets.simulate.metrics import figures
 from venue_assets.simulate.options import Options
 from venue_assets.simulate.population import Population
 from venue_assets.simulate.records import SIMULATED_STREAMS, Table
-from venue_assets.simulate.truth import Truth
+from venue_assets.simulate.trials import Allocations
+from venue_assets.simulate.truth import Outcome, Truth
+from venue_assets.simulate.units import Units
 from venue_assets.simulate.venue_day import VenueDay
 
 WRITERS = 8
@@ -30,10 +32,11 @@ _REFUSED_AS: dict[str, RefusalReason] = {"corrupt": "hash", "missing": "missing"
 
 @dataclass
 class Simulation:
-    """What a run landed, what it holds back, and the truth of it."""
+    """A run that goes on date by date: what it landed, what it holds back, and the truth of it."""
 
     landing: Path
     truth: Truth
+    hold_late: bool
     segments: int = 0
     """Manifests landed so far."""
     lines: int = 0
@@ -41,6 +44,33 @@ class Simulation:
     segments_by_stream: Counter[str] = field(default_factory=Counter)
     late: list[Parcel] = field(default_factory=list)
     """Segments that are still held back."""
+    _run: _Run = field(kw_only=True, repr=False)
+
+    @property
+    def upcoming(self) -> list[date]:
+        """The dates that were not played yet."""
+        return self._run.options.dates[self._run.played :]
+
+    def play(self) -> date:
+        """Live through the next date, ask for its allocations, and land it. Raises IndexError after the last one."""
+        day, parcels = self._next()
+        self.land(parcels)
+        return day
+
+    def skip(self) -> date:
+        """Live through the next date and land nothing: an earlier run of the same site and options did.
+
+        Where allocations are given, they are asked for, and must be those of that time.
+        """
+        return self._next()[0]
+
+    def _next(self) -> tuple[date, list[Parcel]]:
+        day = self.upcoming[0]
+        parcels = self._run.play(day, self.truth)
+        if self.hold_late:
+            self.late += [p for p in parcels if p.fate == "late"]
+            parcels = [p for p in parcels if p.fate != "late"]
+        return day, parcels
 
     def land(self, parcels: Sequence[Parcel]) -> None:
         """Lands those of the segments that land at all."""
@@ -67,14 +97,47 @@ def simulate(
     truth_file: Path | None = None,
     progress: Callable[[date], None] | None = None,
     hold_late: bool = False,
+    allocations: Allocations | None = None,
 ) -> Simulation:
     """Plays every gateway of `site` whose id begins with "sim" and lands what they would have landed.
 
     Deterministic: the same site and options give the same bytes. What lies in `landing` already stays there; call
     `remove` first for a fresh start. With `hold_late`, late segments land with `Simulation.land_late()` only.
-    `progress` is called after each date. A venue takes part from its `opened_on` on.
+    `progress` is called after each date. A venue takes part from its `opened_on` on. `allocations`: see `begin`.
 
     Raises ValueError where no such gateway or no open venue is found.
+    """
+    simulation = begin(site, landing, options, hold_late=hold_late, allocations=allocations)
+    while simulation.upcoming:
+        day = simulation.play()
+        if progress is not None:
+            progress(day)
+    if truth_file is not None:
+        simulation.truth.write(truth_file)
+    return simulation
+
+
+def begin(
+    site: Site,
+    landing: Path,
+    options: Options,
+    *,
+    hold_late: bool = False,
+    allocations: Allocations | None = None,
+) -> Simulation:
+    """As `simulate`, but nothing is played yet: `Simulation.play` lands one date after the other.
+
+    What happens on a date does not depend on when it is played, so that shares of tomorrow can follow from today:
+
+        simulation = begin(site, landing, options, allocations=allocations)
+        while simulation.upcoming:
+            materialize(simulation.play())
+
+    `allocations(experiment_id, event_date)` is asked for each bandit that is on, when the date is played, and answers
+    what the gateway has then, e.g. `read_allocation` of edge_collector; None means the fixed shares.
+    Another process goes on where this one ended: it skips the dates played so far.
+
+    Raises ValueError where no simulated gateway or no open venue is found.
     """
     gateways = sorted({d.gateway_id for d in site.devices if d.gateway_id.startswith(SIMULATED)})
     if not gateways:
@@ -85,31 +148,28 @@ def simulate(
         raise ValueError(
             f"first_date: {options.first_date} is given for {options.days} days; no venue opens before {first}"
         )
+    linked = site.identity == "linked"
     run = _Run(
         options=options,
         stages=stages,
         gateways=gateways,
         incidents=Incidents.plan(options, gateways, _opened(stages, gateways)),
-        population=Population(
-            options.seed, options.visits, [s.venue.id for s in stages], linked=site.identity == "linked"
-        ),
+        population=Population(options.seed, options.visits, [s.venue.id for s in stages], linked=linked),
+        allocations=allocations,
     )
-    truth = Truth(options, run.incidents, missing_seqs=run.numbering.lost)
-    simulation = Simulation(landing, truth)
-    for day in options.dates:
-        parcels = run.play(day, truth)
-        if hold_late:
-            simulation.late += [p for p in parcels if p.fate == "late"]
-            parcels = [p for p in parcels if p.fate != "late"]
-        simulation.land(parcels)
-        if progress is not None:
-            progress(day)
-    if truth_file is not None:
-        truth.write(truth_file)
-    return simulation
+    tried = {stage.venue.id: stage.experiments for stage in stages}
+    truth = Truth(
+        options,
+        run.incidents,
+        units=Units(tried),
+        expected=Outcome(Units(tried, conversions_known=not linked)),
+        before_late=Outcome(Units(tried, conversions_known=not linked)),
+        missing_seqs=run.numbering.lost,
+    )
+    return Simulation(landing, truth, hold_late, _run=run)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
     """What the dates of a run have in common, and what is carried from one to the next."""
 
@@ -118,16 +178,27 @@ class _Run:
     gateways: Sequence[str]
     incidents: Incidents
     population: Population
+    allocations: Allocations | None
     counters: Counters = field(default_factory=Counters)
     numbering: Numbering = field(default_factory=Numbering)
+    played: int = 0
+    """How many dates."""
 
     def play(self, day: date, truth: Truth) -> list[Parcel]:
         """One date at all venues: lived, made dirty, packed, and entered into the truth."""
         dirty: dict[str, dict[str, Table]] = {}
         for stage in self.stages:
             if stage.venue.opened_on <= day:
-                clean = tables_of(stage, VenueDay.of(stage.venue, day), self.population, self.options, self.counters)
+                clean = tables_of(
+                    stage,
+                    VenueDay.of(stage.venue, day),
+                    self.population,
+                    self.options,
+                    self.counters,
+                    self.allocations,
+                )
                 truth.clean[stage.venue.id, day] = figures(clean)
+                truth.units.add(stage.venue.id, day, clean)
                 dirty[stage.venue.id] = self._soil(stage, day, clean)
         parcels: list[Parcel] = []
         for stream in SIMULATED_STREAMS:
@@ -139,6 +210,7 @@ class _Run:
             for parcel in parcels:
                 if reason := _REFUSED_AS.get(parcel.fate):
                     outcome.refused[parcel.stream, parcel.event_date, reason] += 1
+        self.played += 1
         return parcels
 
     def _soil(self, stage: Stage, day: date, clean: Mapping[str, Table]) -> dict[str, Table]:
@@ -178,6 +250,7 @@ def _stages(site: Site, gateways: Sequence[str], options: Options) -> list[Stage
             },
             gateways=gateways,
             activities=tuple(a for a in site.activities if a.venue_id == venue.id),
+            experiments=tuple(e for e in site.experiments if site.venue_of(e).id == venue.id),
             average_visits=options.visits * weight / sum(weights),
             linked=site.identity == "linked",
         )

@@ -16,7 +16,7 @@ from venue_assets.simulate.incidents import Incidents
 from venue_assets.simulate.metrics import Figures, figures
 from venue_assets.simulate.options import Options
 from venue_assets.simulate.records import Reason, Table
-from venue_assets.simulate.venue_day import BoolArray
+from venue_assets.simulate.units import Units
 
 VenueDate = tuple[str, date]
 StreamDate = tuple[str, date]
@@ -26,6 +26,7 @@ StreamDate = tuple[str, date]
 class Outcome:
     """What DESIGN's rules must give from what was landed."""
 
+    units: Units
     figures: dict[VenueDate, Figures] = field(default_factory=dict)
     landed: Counter[StreamDate] = field(default_factory=Counter)
     """Non-empty lines of accepted segments, by stream and the date of their folder."""
@@ -48,16 +49,17 @@ class Outcome:
 
     def add(self, venue_id: str, day: date, tables: Mapping[str, Table], copies: str) -> None:
         """One venue's date, of whose rows column `copies` says how often they landed."""
-        counted: dict[str, BoolArray] = {}
+        clean: dict[str, Table] = {}
         for stream, table in tables.items():
             n, reason = table[copies], table["reason"]
-            counted[stream] = (n > 0) & (reason == Reason.CLEAN)
+            clean[stream] = table.take((n > 0) & (reason == Reason.CLEAN))
             for ahead in (False, True):
                 here = (n > 0) & (table["ahead"] == ahead)
                 if here.any():
                     folder = date.fromordinal(day.toordinal() + ahead * AHEAD_DAYS)
                     self._judge(stream, folder, n[here], reason[here])
-        self.figures[venue_id, day] = figures(tables, counted)
+        self.figures[venue_id, day] = figures(clean)
+        self.units.add(venue_id, day, clean)
 
     def _judge(self, stream: str, folder: date, copies: Any, reason: Any) -> None:
         self.landed[stream, folder] += int(copies.sum())
@@ -85,6 +87,7 @@ class Outcome:
                 {"venue_id": v, "event_date": str(d), "lines": f.superseded}
                 for (v, d), f in sorted(self.figures.items())
             ],
+            "units": self.units.to_json(),
             "landed": [
                 {
                     "stream": s,
@@ -112,10 +115,12 @@ class Truth:
 
     options: Options
     incidents: Incidents
-    clean: dict[VenueDate, Figures] = field(default_factory=dict)
-    expected: Outcome = field(default_factory=Outcome)
-    before_late: Outcome = field(default_factory=Outcome)
+    units: Units
+    """What became of the units of experiments, had nothing gone wrong."""
+    expected: Outcome
+    before_late: Outcome
     """As `expected`, while late segments are still held back."""
+    clean: dict[VenueDate, Figures] = field(default_factory=dict)
     missing_seqs: dict[tuple[str, str], list[list[int]]] = field(default_factory=dict)
     """By gateway and stream: ranges of numbers that no manifest contains."""
 
@@ -124,7 +129,8 @@ class Truth:
         return {
             "options": _plain(asdict(self.options)),
             "incidents": _plain(asdict(self.incidents)),
-            "clean": {"primary_metrics": _metric_rows(self.clean)},
+            "experiments": self.units.arms(self.options.world),
+            "clean": {"primary_metrics": _metric_rows(self.clean), "units": self.units.to_json()},
             "expected": self.expected.to_json(),
             "before_late": self.before_late.to_json(),
             "missing_seqs": [

@@ -45,6 +45,11 @@ class Visits:
     def recognised(self) -> BoolArray:
         return self.user >= 0
 
+    @property
+    def group(self) -> IntArray:
+        """Index into `worlds.GROUPS`; of those who are not recognised it means nothing."""
+        return np.where(self.member >= 0, 0, 1)
+
 
 def visits_of(
     day: VenueDay,
