@@ -6,19 +6,17 @@ The key comes from the environment or from a file that only its owner can read, 
 from __future__ import annotations
 
 import hmac
-import os
 import re
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from edge_collector.key_file import KeyProblem, load_secret
 
 KEY_VARIABLE = "VENUE_PSEUDONYM_KEY"
 _EPOCH = re.compile(r"[A-Za-z0-9_.]+")
 
-
-class KeyProblem(ValueError):
-    """The key is absent, too short, or readable by others. The message says what to do."""
+__all__ = ["KEY_VARIABLE", "KeyProblem", "Pseudonymizer", "load_pseudonymizer"]
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,8 @@ def load_pseudonymizer(key_file: Path, *, epoch: str = "k1", create: bool = Fals
 
     With `create`, a random key is written to `key_file` where there is none. Raises KeyProblem.
     """
-    if text := os.environ.get(KEY_VARIABLE):
-        return Pseudonymizer(text.encode(), epoch)
-    if create and not key_file.exists():
-        new = Pseudonymizer(secrets.token_hex(32).encode(), epoch)  # a wrong epoch leaves no key behind
-        key_file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(new.key.decode() + "\n")
-    if not key_file.exists():
-        raise KeyProblem(f"no pseudonym key: set {KEY_VARIABLE} or write one into {key_file} with mode 0600")
-    if os.name == "posix" and stat.S_IMODE(key_file.stat().st_mode) & 0o077:
-        raise KeyProblem(f"{key_file} can be read by others; run: chmod 600 {key_file}")
-    return Pseudonymizer(key_file.read_text().strip().encode(), epoch)
+
+    def new() -> str:
+        return Pseudonymizer(secrets.token_hex(32).encode(), epoch).key.decode()  # a wrong epoch leaves no key behind
+
+    return Pseudonymizer(load_secret("pseudonym key", KEY_VARIABLE, key_file, new if create else None).encode(), epoch)

@@ -48,6 +48,11 @@ class Home:
         """The key file of pseudonyms: beside the lake, never in it."""
         return self.root / "pseudonym.key"
 
+    @property
+    def allocation_key(self) -> Path:
+        """The private key that signs allocations: beside the lake and what is published, never in it."""
+        return self.root / "allocation.key"
+
     @cached_property
     def site(self) -> Site:
         """The site file, checked. Raises SiteError or FileNotFoundError."""

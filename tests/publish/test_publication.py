@@ -77,11 +77,15 @@ def test_parquet_of_metrics_and_of_facts_by_month_with_the_event_date_as_a_colum
     parquet = lake_home.published / "parquet"
     assert sorted(str(p.relative_to(parquet)) for p in parquet.rglob("*.parquet")) == [
         "hourly_metrics.parquet",
+        "kpi.parquet",
         "order_lines/2026-01.parquet",
         "order_lines/2026-02.parquet",
         "primary_metrics.parquet",
+        "rfm_migrations.parquet",
         "sessions/2026-01.parquet",
         "sessions/2026-02.parquet",
+        "user_days/2026-01.parquet",
+        "user_days/2026-02.parquet",
     ]
     metrics = pl.read_parquet(parquet / "primary_metrics.parquet")
     assert metrics["event_date"].dtype == pl.Date

@@ -25,7 +25,20 @@ GRAPH = {
     "behaviour": {"sessions", "order_lines", "behaviour_events", "user_days"},
     "metrics": {"venue_figures", "primary_metrics", "hourly_metrics", "kpi"},
     "segments": {"rfm_segments", "rfm_migrations", "visitor_features"},
-    "experiments": {"experiment_baselines", "experiment_units", "sample_size_checks", "experiment_verdicts"},
+    "experiments": {
+        "experiment_baselines",
+        "experiment_units",
+        "sample_size_checks",
+        "experiment_verdicts",
+        "visitor_contexts",
+        "bandit_units",
+        "context_tree",
+        "bandit_statistics",
+        "bandit_allocations",
+        "activity_comparison",
+        "control_visits",
+        "improvement_hypotheses",
+    },
 }
 
 

@@ -74,10 +74,12 @@ class Freshness:
     def _since(self, window: Window, day: date) -> date:
         """Where an activity or experiment that is on began, at the latest `day`."""
         site = self.references.site
+        # A bandit begins the date before its first one, when the shares of that are due.
+        experiments = ((e.first_date - timedelta(days=e.kind == "bandit"), e.matures_on) for e in site.experiments)
         began = {
             None: [],
             "activity": [a.first_date for a in site.activities if a.first_date <= day <= a.last_date],
-            "experiment": [e.first_date for e in site.experiments if e.first_date <= day <= e.matures_on],
+            "experiment": [first for first, last in experiments if first <= day <= last],
         }[window.since]
         return min([day, *(first - timedelta(days=window.before) for first in began)])
 

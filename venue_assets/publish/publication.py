@@ -1,6 +1,6 @@
 """Publication sets: built beside the current one, made current by one atomic replacement of a link.
 
-    published/.versions/<n>/     venue.duckdb, parquet/, publication.json
+    published/.versions/<n>/     venue.duckdb, parquet/, allocations/, publication.json
     published/current            -> .versions/<n>
     published/venue.duckdb       -> current/venue.duckdb, and so on for the other names
 
@@ -29,6 +29,7 @@ from edge_collector.segment import flush_folder, write_atomically
 from venue_assets.home import Home
 from venue_assets.lake.engine import select_partitions
 from venue_assets.lake.store import Lake, Provenance
+from venue_assets.publish.allocations import ALLOCATIONS, write_allocations
 from venue_assets.tables.catalogue import Catalogue, Table
 
 DATABASE: Final = "venue.duckdb"
@@ -37,8 +38,9 @@ RECORD: Final = "publication.json"
 KEPT: Final = 3
 """Publications that are kept, so that who opened an earlier one can go on reading it."""
 
-WHOLE_TABLES: Final = ("primary_metrics", "hourly_metrics")
-MONTHLY_TABLES: Final = ("sessions", "order_lines")
+WHOLE_TABLES: Final = ("primary_metrics", "hourly_metrics", "kpi", "rfm_migrations")
+MONTHLY_TABLES: Final = ("sessions", "order_lines", "user_days")
+"""RFM segments and features are not among them: each date holds the users of a whole year. The database has them."""
 
 STORAGE_VERSION: Final = "v1.4.0"
 """Files that DuckDB 1.4 and later can open."""
@@ -231,6 +233,7 @@ def _build(
             )
         _record(con, publication)
         _parquet(con, folder / PARQUET, catalogue, publication, changed, previous)
+        write_allocations(folder / ALLOCATIONS, con, home, changed, previous / ALLOCATIONS if previous else None, _link)
         con.execute("CHECKPOINT venue")
         con.execute("DETACH venue")
 
@@ -340,11 +343,11 @@ def _link(source: Path, target: Path) -> None:
 def _make_current(home: Home, version: Path, log: Callable[[str], Any]) -> None:
     try:
         _replace_link(home.published / "current", Path(".versions") / version.name)
-        for name in (DATABASE, PARQUET):
+        for name in (DATABASE, PARQUET, ALLOCATIONS):
             _replace_link(home.published / name, Path("current") / name)
     except (OSError, NotImplementedError) as error:
         log(f"links do not exist here ({error}); the files are replaced one by one, the record last")
-        for name in (DATABASE, PARQUET, RECORD):
+        for name in (DATABASE, PARQUET, ALLOCATIONS, RECORD):
             _replace_copy(version / name, home.published / name)
         (home.published / "current").mkdir(exist_ok=True)
         _replace_copy(version / RECORD, home.published / "current" / RECORD)
@@ -387,7 +390,7 @@ def _versions(home: Home) -> list[Path]:
 def _code(catalogue: Catalogue) -> str:
     """Changes when a column, its meaning or the layout changes: the publication is then built anew."""
     parts = [
-        Path(__file__).read_text(),
+        *(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))),
         *(f"{t.name} {t.layer} {t.code} {t.schema}" for t in catalogue.tables.values()),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,141 @@
+"""Groups of units for a bandit: the trees that it asks for, and what their leaves mean.
+
+Two targets. *Level*: units whose reward is similarly high, from units that were treated alike. *Effect*: units on whom
+an arm has a similar effect, from units of all arms with their propensities.
+
+Effect. Of each unit with reward y, arm a and propensity e the tree sees the propensity-weighted contrast of an arm k
+against the control c
+
+    z = (y - m)·(1[a = k]/e - 1[a = c]/e),          m = mean reward of all units
+
+whose expectation, given the covariates x, is the effect of k on units like x: 1[a = k]/e has the expectation 1 whatever
+the shares were (Horvitz & Thompson 1952; as outcome of a tree: Athey & Imbens, PNAS 113 (2016), "transformed outcome").
+Taking m off changes no expectation and much of the variance. A tree explains one number, and with more than two arms
+there is one contrast per arm: each gets a tree at alpha / (number of contrasts), and the one whose root has the
+smallest p-value is taken: groups matter where an effect differs between them, not where it is largest on the whole.
+
+What is not here: what the leaves get (`ucb`), and how a tree is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import product
+from math import inf
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree, Node, Split
+
+ALPHA: Final = 0.05
+SETTINGS: Final[dict[str, Any]] = {"minsplit": 100, "minbucket": 50, "maxdepth": 4, "majority": True}
+"""At most 16 leaves of at least 50 units, so that a leaf has something to learn from. Missing values go with the
+larger child, so that whoever meets the same unit again comes to the same leaf."""
+EVERYBODY: Final = "everybody"
+
+
+def by_level(X: pl.DataFrame, y: pl.Series) -> ConditionalInferenceTree:
+    """Groups of similar reward `y`. Without rows a single leaf, which then claims one row."""
+    if not X.height:
+        X, y = X.clear(1), pl.Series("response", [0.0])
+    return ConditionalInferenceTree(ALPHA, **SETTINGS).fit(X, y)
+
+
+def by_effect(
+    X: pl.DataFrame, reward: pl.Series, arm: pl.Series, propensity: pl.Series, arms: Sequence[str]
+) -> tuple[ConditionalInferenceTree, str | None]:
+    """Groups of similar effect, and of which arm against the control (the first of `arms`); one row per unit.
+
+    Without units of the control and another arm there is nothing to contrast: a single leaf, and None.
+    """
+    given = set(arm.unique())
+    contrasted = [k for k in arms[1:] if {k, arms[0]} <= given]
+    y = reward - (reward.mean() or 0.0)
+    alpha = ALPHA / (len(arms) - 1)
+    trees = [
+        (ConditionalInferenceTree(alpha, **SETTINGS).fit(X, _contrast(y, arm, propensity, k, arms[0])), k)
+        for k in contrasted
+    ]
+    return min(trees, key=lambda found: _evidence(found[0]), default=(by_level(X.clear(), reward.clear()), None))
+
+
+def rules(tree: ConditionalInferenceTree, personal: Collection[str] = ()) -> dict[int, str]:
+    """What each leaf holds, in words: `segment in keep, value and hour <= 14`.
+
+    A covariate in `personal` may be unknown of a unit; "(or unknown)" then stands in the leaves to which that leads.
+    """
+    return {leaf: _words(path, personal) for leaf, path in _paths(tree.nodes)}
+
+
+def leaves_by_moment(tree: ConditionalInferenceTree, X: pl.DataFrame, moments: Collection[str]) -> list[list[int]]:
+    """Per row of `X` the leaves that its unit can come to, ascending: several where the tree asks for a moment.
+
+    `moments` are numeric covariates that X need not have, because they are not known yet.
+    """
+    splits = [node.split for node in tree.nodes if node.split]
+    cuts = {name: sorted({_number(split.cut) for split in splits if split.column == name}) for name in moments}
+    # Every value up to the next cut goes the same way, so the cuts and one value beyond stand for all.
+    grid = product(*([*of, inf] for of in cuts.values()))
+    found = [tree.apply(X.with_columns(**{n: pl.lit(v) for n, v in zip(cuts, at, strict=True)})) for at in grid]
+    leaves: NDArray[np.int64] = np.stack([leaf.to_numpy() for leaf in found], axis=1)
+    return [sorted(set(row)) for row in leaves.tolist()]
+
+
+def _contrast(y: pl.Series, arm: pl.Series, propensity: pl.Series, treated: str, control: str) -> pl.Series:
+    sign = (arm == treated).cast(pl.Float64) - (arm == control).cast(pl.Float64)
+    return y * sign / propensity
+
+
+def _evidence(tree: ConditionalInferenceTree) -> float:
+    """The logarithm of the smallest p-value in the root; 0 where nothing was tested."""
+    return min((test.log_p_value for test in tree.nodes[0].tests.values()), default=0.0)
+
+
+_Path = list[tuple[Split, bool]]
+"""The splits on the way to a node, and whether it went to the first child."""
+
+
+def _paths(nodes: Sequence[Node]) -> list[tuple[int, _Path]]:
+    found: list[tuple[int, _Path]] = []
+    pending: list[tuple[Node, _Path]] = [(nodes[0], [])]
+    while pending:
+        node, path = pending.pop()
+        if node.split is None:
+            found.append((node.id, path))
+            continue
+        for child, first in zip(reversed(node.children), (False, True), strict=True):
+            pending.append((nodes[child - 1], [*path, (node.split, first)]))
+    return found
+
+
+def _words(path: _Path, personal: Collection[str]) -> str:
+    columns = dict.fromkeys(split.column for split, _ in path)
+    return " and ".join(_condition(c, [step for step in path if step[0].column == c], personal) for c in columns) or (
+        EVERYBODY
+    )
+
+
+def _condition(column: str, steps: _Path, personal: Collection[str]) -> str:
+    """All splits by one covariate as one condition: the narrowest bounds, or the levels that all of them let pass."""
+    splits = [split for split, _ in steps]
+    if splits[0].cut is not None:
+        low = max((split.cut for split, first in steps if not first), default=None, key=_number)
+        high = min((split.cut for split, first in steps if first), default=None, key=_number)
+        words = f"{column} <= {_number(high):g}" if high is not None else f"{column} > {_number(low):g}"
+        if low is not None and high is not None:
+            words = f"{_number(low):g} < {words}"
+    else:
+        # A later split knows only the levels that had come as far as to it.
+        last, first = steps[-1]
+        words = f"{column} in {', '.join(map(str, (last.levels if first else last.other_levels) or ()))}"
+    unknown = column in personal and all(first == split.first_is_larger for split, first in steps)
+    return f"{words} (or unknown)" if unknown else words
+
+
+def _number(cut: float | str | None) -> float:
+    """A cut of a numeric covariate; there are no ordered factors among the covariates."""
+    assert cut is not None
+    return float(cut)

@@ -1,0 +1,1 @@
+"""Pictures: tables as SVG for people who look rather than read. Drawing only; what is drawn was computed elsewhere."""

@@ -1,0 +1,56 @@
+"""The few shapes that pictures are made of, as SVG text: black on white, no scripts, every text escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from xml.sax.saxutils import escape
+
+CHARACTER: Final = 6.7
+"""Width of a character of the font at its size, in pixels, on the generous side."""
+LINE: Final = 16
+
+
+def drawing(width: float, height: float, shapes: Iterable[str]) -> str:
+    """A picture of this size."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" font-size="12">'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(shapes)}</svg>'
+    )
+
+
+def box(x: float, y: float, width: float, height: float, fill: str, *, round_: float = 0, stroke: str = "black") -> str:
+    """A rectangle from its upper left corner."""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{round_:g}" fill="{fill}" '
+        f'stroke="{stroke}"/>'
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, *, stroke: str = "black") -> str:
+    """A straight line."""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"/>'
+
+
+def text(x: float, y: float, words: str, *, anchor: str = "middle", bold: bool = False, fill: str = "black") -> str:
+    """One line of text; `y` is its base line."""
+    weight = ' font-weight="bold"' if bold else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight} fill="{fill}">{escape(_legal(words))}</text>'
+
+
+def on_white(x: float, y: float, words: str) -> str:
+    """Text in the middle of a line, readable there."""
+    wide = len(words) * CHARACTER
+    return box(x - wide / 2, y - LINE + 4, wide, LINE, "white", stroke="none") + text(x, y, words)
+
+
+def shortened(words: str, most: int) -> str:
+    """`words`, or as many characters of them as fit, and an ellipsis."""
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def _legal(words: str) -> str:
+    """Without the characters that XML knows no way to write."""
+    return re.sub("[\x00-\x1f\ud800-\udfff\ufffe\uffff]", "\ufffd", words)

@@ -1,0 +1,98 @@
+"""Conditional inference trees: in each node the covariate and its p-value, on the branches where units go, then leaves.
+
+A tree is drawn from its `to_dict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from venue_assets.pictures.svg import CHARACTER, LINE, box, drawing, line, on_white, shortened, text
+
+_WIDE: Final = 186
+"""Of a leaf, with the gap beside it."""
+_BOX: Final = 128
+_HIGH: Final = 176
+"""From one level to the next."""
+_MARGIN: Final = 24
+_LEAF_FILL: Final = "#e8eef4"
+_LINES: Final = 4
+"""Of a label on a branch."""
+
+
+def forest(trees: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """Trees below each other, each with its title."""
+    shapes: list[str] = []
+    top, width = float(_MARGIN), 400.0
+    for title, tree in trees:
+        nodes = {node["id"]: node for node in tree["nodes"]}
+        place = _places(nodes)
+        shapes.append(text(_MARGIN, top, title, anchor="start", bold=True))
+        shapes += _tree(nodes, place, top + LINE)
+        levels = max(level for _, level in place.values())
+        width = max(width, 2 * _MARGIN + _WIDE * (1 + max(x for x, _ in place.values())), len(title) * CHARACTER * 1.2)
+        top += levels * _HIGH + 4 * LINE + 3 * _MARGIN
+    if not shapes:
+        shapes.append(text(_MARGIN, top, "There is no bandit on this date.", anchor="start"))
+    return drawing(width, top + _MARGIN, shapes)
+
+
+def _places(nodes: Mapping[int, Mapping[str, Any]]) -> dict[int, tuple[float, int]]:
+    """Column and level of each node: leaves side by side, every other node in the middle above its children."""
+    level = {1: 0}
+    place: dict[int, tuple[float, int]] = {}
+    for number, node in sorted(nodes.items()):  # in preorder, so parents first
+        level |= dict.fromkeys(node["children"], level[number] + 1)
+    leaves = [number for number in sorted(nodes) if not nodes[number]["children"]]
+    for number in sorted(nodes, reverse=True):
+        children = nodes[number]["children"]
+        x = sum(place[child][0] for child in children) / 2 if children else float(leaves.index(number))
+        place[number] = x, level[number]
+    return place
+
+
+def _tree(nodes: Mapping[int, Mapping[str, Any]], place: Mapping[int, tuple[float, int]], top: float) -> Iterable[str]:
+    centre = {n: (_MARGIN + _WIDE * (x + 0.5), top + _HIGH * level) for n, (x, level) in place.items()}
+    for number, node in nodes.items():
+        x, y = centre[number]
+        for child, label in zip(node["children"], _labels(node["split"]) if node["split"] else (), strict=True):
+            to_x, to_y = centre[child]
+            below = y + _height(_inner(node))
+            yield line(x, below, to_x, to_y)
+            # Nearer to the child, where branches are further apart.
+            middle_x, middle_y = x + (to_x - x) * 0.72, below + (to_y - below) * 0.72
+            for i, words in enumerate(label):
+                yield on_white(middle_x, middle_y + (i - (len(label) - 1) / 2) * LINE, words)
+    for number, node in nodes.items():
+        x, y = centre[number]
+        lines = _inner(node) if node["split"] else _leaf(node)
+        fill, round_ = ("white", 12) if node["split"] else (_LEAF_FILL, 0)
+        yield box(x - _BOX / 2, y, _BOX, _height(lines), fill, round_=round_)
+        for i, words in enumerate(lines):
+            yield text(x, y + LINE * (i + 1), words, bold=i == 0)
+
+
+def _height(lines: list[str]) -> float:
+    return LINE * len(lines) + 10
+
+
+def _inner(node: Mapping[str, Any]) -> list[str]:
+    name = node["split"]["column"]
+    p = node["tests"][name]["p_value"]
+    return [shortened(name, 18), "p < 0.001" if p < 0.001 else f"p = {p:.3f}"]
+
+
+def _leaf(node: Mapping[str, Any]) -> list[str]:
+    return [f"leaf {node['id']}", f"n = {node['n']}", f"mean {float(node['prediction']):.4g}"]
+
+
+def _labels(split: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    if split["cut"] is not None:
+        return [f"≤ {split['cut']:g}"], [f"> {split['cut']:g}"]
+    return _listed(split["levels"]), _listed(split["other_levels"])
+
+
+def _listed(levels: Iterable[Any]) -> list[str]:
+    lines = [shortened(str(level), 20) for level in levels]
+    return lines if len(lines) <= _LINES else [*lines[: _LINES - 1], f"and {len(lines) - _LINES + 1} more"]
