@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 SITE = ROOT / "data" / "site.toml"
 SCRIPT = Path(sys.executable).with_name("venue")
 COMMANDS = ["demo", "simulate", "import", "materialize", "status", "rerun", "query", "publish", "ui", "doctor"]
+COMMANDS += ["experiment"]
 DAY = "2026-01-05"
 RANGE = "2026-01-05...2026-01-06"
 
@@ -317,7 +318,7 @@ def test_status_all_fresh(home: Path) -> None:
     said = done(home, "status")
     for day in ("2026-01-05", "2026-01-06"):
         (row,) = (line for line in said.splitlines() if line.strip().startswith(day))
-        assert row.count("fresh") == 5
+        assert row.count("fresh") == 7
     assert not {"stale", "failed", "missing", "Next:"} & set(said.split())
     assert done(home, "status", "--problems") == "Every date is fresh\n"
     assert "2026-01-06" not in done(home, "status", DAY)

@@ -62,6 +62,8 @@ def test_a_table_that_cannot_be_written_stays_failed_until_it_is_repaired(home: 
     assert "failed" in row_of(home, DAY)
     assert "rerun --failed" in done(home, "status")
     assert f"Materialized {DAY} in 1 run" in done(home, "rerun", "--failed")
+    assert "stale" in row_of(home, OTHER), "its windows were computed without the date that failed"
+    done(home, "materialize", OTHER)
     assert done(home, "status", "--problems") == "Every date is fresh\n"
     assert done(home, "rerun", "--failed") == ALL_WELL
 

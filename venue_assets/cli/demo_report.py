@@ -1,14 +1,20 @@
-"""What the demonstration shows at its end: the metrics, how they compare with the truth, where all of it lies."""
+"""What the demonstration shows at its end: the metrics, how they compare with the truth, what was learned, where all of
+it lies.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 from venue_assets.cli import show
 from venue_assets.cli.demo import TRUTH, Reconciliation
 from venue_assets.cli.show import relative, say
 from venue_assets.home import Home
+
+if TYPE_CHECKING:
+    import duckdb
 
 _COLUMNS = {
     "date": "event_date",
@@ -66,6 +72,35 @@ def reconciliation(found: Reconciliation) -> None:
         [[n, clean, there, f"{there / clean:.1%}" if clean else "-"] for n, clean, there in found.effect],
         right=["really happened", "found", "share"],
     )
+
+
+_SEGMENTS = """
+SELECT venue_id, segment, segment_zh, count(*) AS users, round(sum(monetary), 2) AS gmv
+FROM rfm_segments WHERE event_date = $day AND segment IS NOT NULL
+GROUP BY ALL ORDER BY venue_id, users DESC, segment
+"""
+_VERDICTS = """
+SELECT experiment_id, status, conclusion, conclusion_zh
+FROM experiment_verdicts WHERE event_date = $day ORDER BY experiment_id, position, arm
+"""
+_SHARES = """
+SELECT experiment_id, event_date_of_shares AS date, rule, units, arm, round(100 * share, 1) || ' %' AS share, forecast
+FROM bandit_allocations WHERE event_date = $day ORDER BY experiment_id, leaf, position
+"""
+
+
+def analysis(con: duckdb.DuckDBPyConnection, day: date) -> None:
+    """What the last date says: who the users are, what the experiments have shown, and the shares of the next date."""
+    for title, sql, right in (
+        (f"RFM segments at the end of {day}", _SEGMENTS, ("users", "gmv")),
+        ("Experiments: one analysis each, and none before there is enough", _VERDICTS, ()),
+        ("Shares of the next date, per group of visitors", _SHARES, ("units", "share", "forecast")),
+    ):
+        found = con.sql(sql, params={"day": day})
+        rows = found.fetchall()
+        if rows:
+            say("")
+            show.table(title, found.columns, rows, right=right, wrap=("conclusion", "conclusion_zh", "rule"))
 
 
 def places(home: Home) -> None:

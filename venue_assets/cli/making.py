@@ -78,9 +78,10 @@ def _demonstrate(home: Home, wanted: Options) -> None:
         say("Every table is fresh: nothing to compute")
     with connect(home, catalogue()) as con:
         published = demonstration.Published.of(con)
-    demo_report.metrics(published.primary_metrics)
-    found = demonstration.reconcile(home, published)
-    demo_report.reconciliation(found)
+        demo_report.metrics(published.primary_metrics)
+        found = demonstration.reconcile(home, published)
+        demo_report.reconciliation(found)
+        demo_report.analysis(con, wanted.dates[-1])
     demo_report.places(home)
     if found.differences:
         raise typer.Exit(1)
