@@ -1,6 +1,7 @@
 """The tables: one `.sql` beside one `.yaml` contract each, in a folder per layer; `catalogue` reads them.
 
 raw/ what landed, judged · clean/ records that hold · behaviour/ what people did · metrics/ figures
+segments/ who the users are · experiments/ what was tried, and what came of it
 """
 
 
