@@ -96,6 +96,9 @@ def test_after_a_range_with_one_bad_date_that_date_alone_is_failed(
     assert {day for day, found in conditions(landed_home).items() if found != {"fresh"}} == {bad}
 
     assert materialize(landed_home, instance, [bad])[0].success
+    behind = [day for day, found in conditions(landed_home).items() if found != {"fresh"}]
+    assert all(day > bad for day in behind), "only windows that were computed without the bad date"
+    assert all(outcome.success for outcome in materialize(landed_home, instance, behind))
     assert all(found == {"fresh"} for found in conditions(landed_home).values())
     after = current(landed_home)
     assert after is not None
@@ -139,6 +142,9 @@ def test_late_data_makes_a_date_stale_and_a_rerun_makes_it_correct(tmp_path: Pat
         stale = {d for d in DAYS[:3] if "stale" in conditions(home)[d]}
         assert stale == late
         materialize(home, instance, sorted(stale))
+        behind = [d for d in DAYS[:3] if conditions(home)[d] != {"fresh"}]
+        assert all(d > min(late) for d in behind), "later windows hold the late date too, and are shown as stale"
+        materialize(home, instance, behind)
         assert all(conditions(home)[d] == {"fresh"} for d in DAYS[:3])
     published = {(row["venue_id"], day): row["pv"] for day in DAYS[:3] for row in _rows(home, "primary_metrics", day)}
     expected = {(venue, day): f.metrics.pv for (venue, day), f in run.truth.expected.figures.items()}
