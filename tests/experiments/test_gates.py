@@ -68,7 +68,7 @@ def test_a_test_with_fixed_shares(tmp_path: Path, days: int) -> None:
     assert told["enough_samples"].figures["experiments"] == 1
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(*[st.integers(0, 80)] * 4), min_size=1, max_size=6))
 def test_the_verdict_falls_on_the_first_date_on_which_every_gate_holds(
     tmp_path_factory: pytest.TempPathFactory, traffic: list[tuple[int, int, int, int]]

@@ -89,7 +89,7 @@ activities = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(visits, max_size=25), st.lists(lines, max_size=25), activities)
 def test_histories_around_the_edges_of_all_windows(
     visits: list[Visit], lines: list[Line], activities: list[tuple[str, int, int]]
