@@ -252,7 +252,7 @@ class BoundMap:
     @property
     def gateway_id(self) -> str:
         """The gateway under which records of this map land."""
-        return gateway_of(self.map.name)
+        return self.device.gateway_id
 
     @property
     def time_zone(self) -> str:
@@ -272,9 +272,10 @@ def gateway_of(map_name: str) -> str:
     return f"import_{map_name}"
 
 
-def load_map(path: Path, site: Site) -> BoundMap:
+def load_map(path: Path, site: Site, gateway_id: str | None = None) -> BoundMap:
     """Read a column map and check it against itself and the site.
 
+    Its device belongs to `gateway_id`, or (None) to the gateway `import_<map name>` under which `venue import` lands.
     Raises MapError with all mistakes at once.
     """
     try:
@@ -293,7 +294,7 @@ def load_map(path: Path, site: Site) -> BoundMap:
         column_map = _MODELS[kind].model_validate(raw)
     except ValidationError as error:
         raise MapError(path, [mistake(e) for e in error.errors()]) from None
-    if mistakes := [*_inconsistencies(column_map), *_site_mistakes(column_map, site)]:
+    if mistakes := [*_inconsistencies(column_map), *_site_mistakes(column_map, site, gateway_id)]:
         raise MapError(path, mistakes)
     venue = site.venue(column_map.venue)
     (device,) = (d for d in site.devices if (d.venue_id, d.id) == (venue.id, column_map.device))
@@ -355,14 +356,14 @@ def _counts_inconsistencies(column_map: CountsMap) -> Iterable[str]:
             yield "columns.count: is given; it is expected only with [flows]"
 
 
-def _site_mistakes(column_map: ColumnMap, site: Site) -> Iterable[str]:
+def _site_mistakes(column_map: ColumnMap, site: Site, gateway_id: str | None) -> Iterable[str]:
     try:
         venue = site.venue(column_map.venue)
     except KeyError:
         known = sorted(v.id for v in site.venues)
         yield f"venue: {column_map.venue!r} is given; one of site.toml's {known} is expected"
         return
-    gateway, streams = gateway_of(column_map.name), _STREAMS[column_map.kind]
+    gateway, streams = gateway_id or gateway_of(column_map.name), _STREAMS[column_map.kind]
     if isinstance(column_map, OrdersMap) and (currency := column_map.constants.currency) not in (None, venue.currency):
         yield f"constants.currency: {currency!r} is given; the venue's {venue.currency!r} is expected"
     devices = {device.id: device for device in site.devices if device.venue_id == venue.id}

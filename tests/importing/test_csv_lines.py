@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_collector.column_map import CsvOptions, MapError
-from venue_assets.importing.csv_lines import parse_fields, read_csv
+from edge_collector.csv_lines import parse_fields, read_csv
 
 
 def read(tmp_path: Path, content: str | bytes, **options: object) -> tuple[list[tuple[int, list[object]]], list[int]]:

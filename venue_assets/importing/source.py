@@ -13,7 +13,7 @@ from typing import Final
 
 from edge_collector.column_map import BoundMap, CountsMap, MapError
 from edge_collector.drafts import Reject, Row
-from venue_assets.importing.csv_lines import read_csv
+from edge_collector.csv_lines import read_csv
 from venue_assets.importing.typed_tables import read_parquet, read_xlsx
 
 CSV_SUFFIXES: Final = (".csv", ".txt", ".tsv")

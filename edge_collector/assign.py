@@ -1,0 +1,200 @@
+"""Which variant the next visitor gets: asked at the venue, answered off line, recorded before it is told.
+
+The shares are those of today's allocation where a signed one is at hand, else the fixed ones of site.toml, and the
+record says which. A unit keeps its arm: whoever asks again for the same unit is told the same again, without a second
+record. The unit of a `user` experiment is the pseudonym, of a `visit` `<pseudonym>/<visit>`, of a `venue_day` the
+venue.
+
+What does not belong here: the rule itself (`assignment`), the file of shares (`allocation`), who asks (`health`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from threading import Lock
+from zoneinfo import ZoneInfo
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from edge_collector.allocation import Allocation, AllocationProblem, SharesInForce, read_allocation, shares_in_force
+from edge_collector.assignment import arm_of, unit_of_day
+from edge_collector.event_time import event_date
+from edge_collector.experiment import Experiment
+from edge_collector.gateway import Gateway
+from edge_collector.people import People
+from edge_collector.spool import Assigned, Capture, Entry, Spool, Stamp
+from edge_collector.tally import Tally
+
+
+class CannotAssign(ValueError):
+    """The question cannot be answered. The message says what was given and what is expected."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The arm of a unit; `remark` says why the fixed shares hold where they do."""
+
+    experiment_id: str
+    unit_id: str
+    arm: str
+    propensity: float
+    leaf_id: int | None = None
+    allocation_id: str | None = None
+    remark: str = ""
+
+
+class Allocations:
+    """Today's allocation of each bandit, read once and verified; `folder` is what `allocations fetch` keeps up."""
+
+    def __init__(self, folder: Path, key: Ed25519PublicKey, tally: Tally) -> None:
+        self._folder, self._key, self._tally = folder, key, tally
+        self._read: dict[str, tuple[date, tuple[int, int] | None, Allocation | None, str]] = {}
+
+    def of(self, experiment_id: str, today: date) -> tuple[Allocation | None, str]:
+        """The allocation in force and, where there is none, why."""
+        state = self._state(experiment_id, today)
+        known = self._read.get(experiment_id)
+        if known is None or known[:2] != (today, state):
+            try:
+                found, remark = read_allocation(self._folder, experiment_id, today, self._key), ""
+                self._tally.alarms.pop(f"allocation {experiment_id}", None)
+            except AllocationProblem as problem:
+                found, remark = None, str(problem)
+                self._tally.alarms[f"allocation {experiment_id}"] = remark
+            known = self._read[experiment_id] = (today, state, found, remark)
+        return known[2], known[3]
+
+    def _state(self, experiment_id: str, today: date) -> tuple[int, int] | None:
+        """What changes when the file does; asking costs some microseconds."""
+        try:
+            found = (self._folder / experiment_id / f"{today}.json").stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+class Assigner:
+    """Answers for the experiments of a gateway's venues."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        spool: Spool,
+        people: People,
+        stamp: Callable[[], Stamp],
+        tally: Tally,
+        allocations: Allocations | None = None,
+    ) -> None:
+        self._gateway, self._spool, self._people = gateway, spool, people
+        self._stamp, self._tally, self._allocations = stamp, tally, allocations
+        self._experiments = {e.id: e for e in gateway.site.experiments}
+        self._lock = Lock()
+        self._under_way: dict[tuple[str, str], tuple[Answer, Future[object]]] = {}
+
+    def assign(self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None) -> Answer:
+        """The arm of a unit, durable when this returns.
+
+        `member_number` is who is asked for, as the terminal knows it (not needed of a venue_day); `visit` is the
+        caller's name of this visit, the same when it asks again. Raises CannotAssign, SpoolFull.
+        """
+        answer, durable = self.begin(experiment_id, member_number=member_number, visit=visit)
+        durable.result()
+        return answer
+
+    def begin(
+        self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None
+    ) -> tuple[Answer, Future[object]]:
+        """As `assign`, for callers that wait in their own way: nobody may be told before the future is done."""
+        stamp = self._stamp()
+        experiment, today, local_time = self._experiment(experiment_id, stamp.wall)
+        unit_id, hashed, user_id = self._unit(experiment, today, member_number, visit)
+        kept_as = hashed if experiment.unit == "venue_day" else unit_id
+        with self._lock:  # two who ask for one unit at the same moment are told the same
+            if (under_way := self._under_way.get((experiment_id, kept_as))) is not None:
+                return under_way
+            if (kept := self._spool.assigned(experiment_id, kept_as)) is not None:
+                done: Future[object] = Future()
+                done.set_result(None)
+                return Answer(**json.loads(kept)), done
+            held = self._shares(experiment, today, user_id, local_time)
+            arm, propensity = arm_of(experiment.id, hashed, experiment.seed, experiment.arms, held.shares)
+            answer = Answer(experiment.id, unit_id, arm, propensity, held.leaf_id, held.allocation_id, held.remark)
+            durable = self._record(experiment, answer, kept_as, stamp)
+            self._under_way[experiment_id, kept_as] = answer, durable
+        durable.add_done_callback(lambda _: self._under_way.pop((experiment_id, kept_as), None))
+        return answer, durable
+
+    def _experiment(self, experiment_id: str, now: datetime) -> tuple[Experiment, date, datetime]:
+        if (experiment := self._experiments.get(experiment_id)) is None:
+            known = ", ".join(sorted(self._experiments)) or "none"
+            raise CannotAssign(f"experiment {experiment_id!r} is given; one of site.toml is expected: {known}")
+        if experiment.kind == "before_after":
+            raise CannotAssign(f"{experiment_id} compares before with after: its arm is the date's, nobody is assigned")
+        venue = self._gateway.site.venue_of(experiment)
+        today = event_date(now, venue.time_zone, venue.day_starts_at)
+        if not experiment.first_date <= today <= experiment.last_date:
+            raise CannotAssign(
+                f"{experiment_id} assigns from {experiment.first_date} to {experiment.last_date}; today is {today}"
+            )
+        return experiment, today, now.astimezone(ZoneInfo(venue.time_zone))
+
+    def _unit(
+        self, experiment: Experiment, today: date, member_number: str | None, visit: str | None
+    ) -> tuple[str, str, str | None]:
+        """The unit's id, what is hashed for it, and the user it belongs to."""
+        if experiment.unit == "venue_day":
+            venue_id = self._gateway.site.venue_of(experiment).id
+            return venue_id, unit_of_day(venue_id, today), None
+        if not member_number:
+            raise CannotAssign(f"no member is given; {experiment.id} assigns by {experiment.unit}")
+        user_id = self._people.user_id(member_number)
+        if user_id is None:
+            raise CannotAssign("this member opted out and takes no part in experiments; show the control")
+        if experiment.unit == "user":
+            return user_id, user_id, user_id
+        if not visit or "/" in visit:
+            raise CannotAssign(
+                f"visit {visit!r} is given; {experiment.id} assigns by visit: a name of it without '/' is expected"
+            )
+        return f"{user_id}/{visit}", f"{user_id}/{visit}", user_id
+
+    def _shares(self, experiment: Experiment, today: date, user_id: str | None, local_time: datetime) -> SharesInForce:
+        if experiment.kind != "bandit":
+            return SharesInForce(experiment.shares)
+        allocation: Allocation | None = None
+        problem = ""
+        if self._allocations is not None:
+            allocation, problem = self._allocations.of(experiment.id, today)
+        # One that was made for other arms than site.toml has now is of no use; the fixed shares hold.
+        if allocation is not None and allocation.arms != experiment.arms:
+            problem = f"the allocation is for the arms {', '.join(allocation.arms)}"
+            allocation = None
+        held = shares_in_force(allocation, experiment.shares, today=today, user_id=user_id, local_time=local_time)
+        return held if not problem else SharesInForce(held.shares, remark=problem)
+
+    def _record(self, experiment: Experiment, answer: Answer, kept_as: str, stamp: Stamp) -> Future[object]:
+        venue = self._gateway.site.venue_of(experiment)
+        known = self._gateway.own_device("assignments", venue.id)
+        if known is None:
+            raise CannotAssign(
+                f"{self._gateway.id} has no device of assignments at {venue.id}: add one to site.toml and edge.toml"
+            )
+        fields = {
+            "experiment_id": experiment.id,
+            "unit_id": answer.unit_id,
+            "arm": answer.arm,
+            "propensity": answer.propensity,
+            "leaf_id": answer.leaf_id,
+            "allocation_id": answer.allocation_id,
+        }
+        capture = Capture("assignments", venue.id, known.device.id, fields)
+        told = json.dumps(asdict(answer), ensure_ascii=False)
+        entry = Entry([capture], assigned=[Assigned(experiment.id, kept_as, told)])
+        future: Future[object] = self._spool.take(entry, stamp)  # type: ignore[assignment]
+        self._tally.captured["assign", "assignments"] += 1
+        return future

@@ -1,0 +1,53 @@
+"""People at a gateway: from here on a member is a pseudonym, or nobody.
+
+What does not belong here: how a pseudonym is made (`pseudonym`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_collector.gateway import Gateway
+from edge_collector.key_file import KeyProblem
+from edge_collector.pseudonym import Pseudonymizer, load_pseudonymizer
+
+
+@dataclass(frozen=True)
+class People:
+    """Pseudonyms of members, without those who opted out: of them not even a pseudonym is made to leave the gateway."""
+
+    pseudonym_of: Pseudonymizer
+    opted_out: frozenset[str] = frozenset()
+    """Their pseudonyms; the file's member numbers are not kept in memory."""
+
+    def user_id(self, member_number: str | None) -> str | None:
+        """The pseudonym; None of somebody who is not known, or opted out."""
+        if not member_number:
+            return None
+        user_id = self.pseudonym_of(member_number)
+        return None if user_id in self.opted_out else user_id
+
+
+def load_people(gateway: Gateway) -> People:
+    """The key and the list that an edge file names. Raises KeyProblem for what is absent or can be read by others."""
+    settings = gateway.settings.pseudonyms
+    pseudonym_of = load_pseudonymizer(gateway.file(settings.key_file), epoch=settings.epoch)
+    if settings.opted_out_file is None:
+        return People(pseudonym_of)
+    numbers = private_text(gateway.file(settings.opted_out_file)).split("\n")
+    return People(pseudonym_of, frozenset(pseudonym_of(number.strip()) for number in numbers if number.strip()))
+
+
+def private_text(path: Path) -> str:
+    """The content of a file that only its owner can read. Raises KeyProblem."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyProblem(f"{path} cannot be read ({error}); a text file of mode 0600 is expected") from None
+    if os.name == "posix" and mode & 0o077:
+        raise KeyProblem(f"{path} can be read by others; run: chmod 600 {path}")
+    return text

@@ -1,0 +1,182 @@
+"""Sealing: records of the spool become finished segments, each of one stream, one boot and one event date.
+
+A stream's records are sealed when there are enough of them, when the oldest has waited long enough, or when their event
+date is over. Records of a clock that was not synchronised wait for it, at most a day, then go as they are, marked.
+
+What does not belong here: where segments go (`ship`), how a segment is written (`segment`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import groupby
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edge_collector.contract import columns
+from edge_collector.event_time import event_date, rfc_3339
+from edge_collector.segment import pack_segment
+from edge_collector.signing import signed_manifest
+from edge_collector.site import Site, Venue
+from edge_collector.spool import SealedSegment, Spool
+
+WAIT_FOR_SYNC: Final = timedelta(hours=24)
+_MINUTE_MS: Final = 60_000
+_AT_ONCE: Final = 100_000
+
+
+@dataclass(frozen=True)
+class SealPolicy:
+    """When a stream's records make a segment: at so many rows, or so long after the oldest of them."""
+
+    rows: int
+    age: timedelta
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A record as the spool holds it, with its times corrected."""
+
+    id: int
+    boot_id: str
+    seq: int
+    venue_id: str
+    device_id: str
+    wall_ms: int
+    dated_ms: int
+    clock: str
+    shift_ms: int
+    body: str
+
+
+def seal(
+    spool: Spool,
+    site: Site,
+    policy: SealPolicy,
+    now: datetime,
+    *,
+    signing_key: Ed25519PrivateKey | None = None,
+    everything: bool = False,
+) -> list[SealedSegment]:
+    """Seal what is due at `now` (`everything`: all that does not wait for a sync); returns the new segments.
+
+    Of a long backlog only a part, so that it takes neither much memory nor much time: call again while it returns some.
+    """
+    venues = {venue.id: _Dates(venue) for venue in site.venues}
+
+    def select(db: sqlite3.Connection) -> list[tuple[Sequence[int], SealedSegment]]:
+        made: list[tuple[Sequence[int], SealedSegment]] = []
+        for stream, boot_id in db.execute("SELECT DISTINCT stream, boot_id FROM records ORDER BY 1, 2").fetchall():
+            ready = _ready(db, stream, boot_id, now)
+            backlog = len(ready) == _AT_ONCE
+            for day, rows in _by_date(ready, venues):
+                for part in _due(rows, day, policy, now, venues, everything or backlog):
+                    made.append(
+                        ([row.id for row in part], _segment(spool, stream, day, part, venues, now, signing_key))
+                    )
+        return made
+
+    return spool.replace(select)
+
+
+def _ready(db: sqlite3.Connection, stream: str, boot_id: str, now: datetime) -> list[_Row]:
+    waited = int((now - WAIT_FOR_SYNC).timestamp() * 1000)
+    found = db.execute(
+        "SELECT id, boot_id, seq, venue_id, device_id, wall_ms + shift_ms,"
+        " dated_ms + CASE WHEN own_times THEN shift_ms ELSE 0 END,"
+        " CASE WHEN synced THEN 'synced' ELSE 'unsynced' END, CASE WHEN own_times THEN shift_ms ELSE 0 END, body"
+        " FROM records WHERE stream = ? AND boot_id = ? AND (synced OR wall_ms <= ? OR wall_ms > ?) ORDER BY seq"
+        f" LIMIT {_AT_ONCE}",
+        # A wall clock from the future has not waited a day either, but never will.
+        (stream, boot_id, waited, int((now + WAIT_FOR_SYNC).timestamp() * 1000)),
+    )
+    return [_Row(*row) for row in found]
+
+
+def _by_date(rows: Iterable[_Row], venues: Mapping[str, _Dates]) -> list[tuple[date, list[_Row]]]:
+    dated = sorted(((venues[row.venue_id].date_of(row.dated_ms), row) for row in rows), key=lambda d: (d[0], d[1].seq))
+    return [(day, [row for _, row in of]) for day, of in groupby(dated, key=lambda d: d[0])]
+
+
+def _due(
+    rows: list[_Row], day: date, policy: SealPolicy, now: datetime, venues: Mapping[str, _Dates], everything: bool
+) -> list[list[_Row]]:
+    """The segments that these rows of one stream, boot and event date make now; the last, smaller one may wait."""
+    parts = [rows[i : i + policy.rows] for i in range(0, len(rows), policy.rows)]
+    last = parts[-1]
+    now_ms = int(now.timestamp() * 1000)
+    oldest = min(row.wall_ms for row in last)
+    aged = now_ms - oldest >= policy.age / timedelta(milliseconds=1) or oldest > now_ms
+    over = venues[last[0].venue_id].date_of(now_ms) > day
+    due = everything or len(last) == policy.rows or aged or over
+    return parts if due else parts[:-1]
+
+
+def _segment(
+    spool: Spool,
+    stream: str,
+    day: date,
+    rows: Sequence[_Row],
+    venues: Mapping[str, _Dates],
+    now: datetime,
+    signing_key: Ed25519PrivateKey | None,
+) -> SealedSegment:
+    prefix = f'{{"gateway_id":{json.dumps(spool.gateway_id)},"boot_id":{json.dumps(rows[0].boot_id)},"seq":'
+    own_times = [c.name for c in columns(stream) if c.type == "TIMESTAMP" and c.name != "recorded_at"]
+    lines = [
+        f'{prefix}{row.seq},"venue_id":{_quoted(row.venue_id)},"device_id":{_quoted(row.device_id)},'
+        f'"recorded_at":"{venues[row.venue_id].text_of(row.wall_ms)}","clock":"{row.clock}",'
+        f"{_shifted(row, own_times) if row.shift_ms and own_times else row.body}}}".encode()
+        for row in rows
+    ]
+    manifest, packed = pack_segment(
+        stream=stream,
+        event_date=day,
+        gateway_id=spool.gateway_id,
+        boot_id=rows[0].boot_id,
+        lines=lines,
+        seqs=[row.seq for row in rows],
+        created_at=now,
+    )
+    if signing_key is not None:
+        manifest = signed_manifest(manifest, signing_key)
+    return SealedSegment(0, stream, day.isoformat(), str(manifest.name), len(rows), packed, manifest.to_bytes())
+
+
+def _shifted(row: _Row, names: Sequence[str]) -> str:
+    """The body of a record whose own times move with the gateway's clock."""
+    fields = json.loads(f"{{{row.body}}}")
+    for name in names:
+        moved = datetime.fromisoformat(fields[name]) + timedelta(milliseconds=row.shift_ms)
+        fields[name] = moved.isoformat(timespec="milliseconds")
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+
+
+@lru_cache(4096)
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+class _Dates:
+    """Event dates and local times of one venue, worked out once a minute: a hundred thousand rows share a few."""
+
+    def __init__(self, venue: Venue) -> None:
+        zone, starts_at = venue.time_zone, venue.day_starts_at
+        at: Callable[[int], datetime] = lambda minute: datetime.fromtimestamp(minute * 60, UTC)  # noqa: E731
+        self._date = lru_cache(100_000)(lambda minute: event_date(at(minute), zone, starts_at))
+        self._text = lru_cache(100_000)(lambda minute: rfc_3339(at(minute), zone))
+
+    def date_of(self, ms: int) -> date:
+        """The event date; it begins at a whole minute."""
+        return self._date(ms // _MINUTE_MS)
+
+    def text_of(self, ms: int) -> str:
+        """The local time with offset and milliseconds."""
+        text, rest = self._text(ms // _MINUTE_MS), ms % _MINUTE_MS
+        return f"{text[:17]}{rest // 1000:02d}.{rest % 1000:03d}{text[23:]}"

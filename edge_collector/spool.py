@@ -1,0 +1,445 @@
+"""The spool: what was captured and has not been confirmed by the landing yet, in one SQLite file that survives kills.
+
+Everything that must happen together is one transaction: records get their numbers, the state of the device that sent
+them moves on, and the keys by which a second delivery is recognised are kept. Only when it is durable (WAL,
+`synchronous=FULL`) does the caller hear of it, and only then may a source be told that its data has arrived. Callers
+that come while a transaction is being flushed share the next one (group commit).
+
+A record leaves the spool in two steps: `seal` puts the finished segments in the place of their records, `confirmed`
+deletes a segment when the landing has it. Nothing else deletes.
+
+What does not belong here: what a reading means (`intake`), where segments go (`ship`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from edge_collector.contract import STREAMS, columns
+
+_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE records (
+  id INTEGER PRIMARY KEY,             -- order of capture
+  boot_id TEXT NOT NULL,
+  stream TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  venue_id TEXT NOT NULL,
+  device_id TEXT NOT NULL,
+  wall_ms INTEGER NOT NULL,           -- recorded at, by the wall clock, since 1970
+  monotonic_ms INTEGER NOT NULL,      -- and by the clock that nobody sets
+  clock_id TEXT NOT NULL,             -- the run of that clock: one start of the machine
+  synced INTEGER NOT NULL,
+  dated_ms INTEGER NOT NULL,          -- the time that counts for the event date
+  own_times INTEGER NOT NULL,         -- whether the body's times are this gateway's and move with its clock
+  shift_ms INTEGER NOT NULL DEFAULT 0, -- how far a later sync has moved them
+  body TEXT NOT NULL                  -- the stream's own fields, as JSON without braces
+);
+CREATE INDEX records_by_stream ON records (stream, boot_id, seq);
+CREATE TABLE delivered (key TEXT PRIMARY KEY, version TEXT NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE states (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+  id INTEGER PRIMARY KEY,
+  stream TEXT NOT NULL,
+  event_date TEXT NOT NULL,
+  name TEXT NOT NULL,
+  rows INTEGER NOT NULL,
+  packed BLOB NOT NULL,
+  manifest BLOB NOT NULL,
+  refused TEXT                        -- why the landing does not take it
+);
+CREATE TABLE assigned (
+  experiment_id TEXT NOT NULL,
+  unit_id TEXT NOT NULL,
+  answer TEXT NOT NULL,
+  PRIMARY KEY (experiment_id, unit_id)
+) WITHOUT ROWID;
+"""
+_DELIVERED_FOR_MS: Final = 35 * 86_400_000
+"""How long a key is remembered. Terminals and tills keep a month of records at most."""
+
+
+class SpoolFull(RuntimeError):
+    """There is no room. Whoever asked has to wait and to ask again; nothing of what it brought has been kept."""
+
+
+class SpoolProblem(RuntimeError):
+    """The spool cannot be used at all. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A record on its way into the spool.
+
+    `fields` are the stream's own, as the contract writes them. `key` makes a second delivery recognisable: a capture
+    whose key was taken last with the same `version` is left out. `dated_at` is the time that counts (None: when it was
+    recorded).
+    `recorded_at`: by the clock of the device, which the gateway's does not move (None: when it was captured).
+    `own_times`: the times in `fields` are this gateway's, so that a later sync of its clock moves them too.
+    """
+
+    stream: str
+    venue_id: str
+    device_id: str
+    fields: Mapping[str, Any]
+    key: str | None = None
+    version: str = ""
+    dated_at: datetime | None = None
+    recorded_at: datetime | None = None
+    own_times: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something was captured, by all the clocks there are."""
+
+    wall: datetime
+    monotonic: float
+    clock_id: str
+    synced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The arm that a unit keeps: `answer` is what was told, as JSON."""
+
+    experiment_id: str
+    unit_id: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is taken or left as a whole: records, the new states of devices, arms given."""
+
+    captures: Sequence[Capture] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+    assigned: Sequence[Assigned] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of an entry: records written, and those left out because their key had been delivered before."""
+
+    written: int
+    repeated: int
+    by_stream: Mapping[str, int] = field(default_factory=dict)
+    """Records written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSegment:
+    """A finished segment that waits for the landing's confirmation."""
+
+    id: int
+    stream: str
+    event_date: str
+    name: str
+    rows: int
+    packed: bytes
+    manifest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much waits: records not sealed yet, segments, their rows and bytes, and the oldest record's wall time."""
+
+    records: int
+    segments: int
+    segment_rows: int
+    refused_segments: int
+    bytes: int
+    oldest: datetime | None
+
+
+@dataclass(slots=True)
+class _Request:
+    entry: Entry
+    stamp: Stamp
+    done: Future[Taken]
+
+
+class Spool:
+    """One gateway's spool. Every method may be called from any thread; writing happens in one of its own.
+
+    `boot_id` names this run; numbers begin at 0 in each. `max_bytes` bounds the file; beyond it `SpoolFull` is raised
+    by whatever brings more, until the landing has confirmed some of it.
+    """
+
+    def __init__(self, path: Path, *, gateway_id: str, boot_id: str, max_bytes: int) -> None:
+        self.path, self.gateway_id, self.boot_id, self.max_bytes = path, gateway_id, boot_id, max_bytes
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._waiting: list[_Request] = []
+        self._lock = Lock()
+        self._next_seq = dict.fromkeys(STREAMS, 0)
+        self._db = self._writer.submit(self._open).result()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            # Another process that writes would give the same numbers to other records: only one may have the file.
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            db.execute("PRAGMA wal_autocheckpoint=4000")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT")
+            elif version != _SCHEMA_VERSION:
+                raise SpoolProblem(f"{self.path} has layout {version}; this edge-collector reads {_SCHEMA_VERSION}")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise SpoolProblem(f"{self.path} is in use by another edge-collector; stop that one first") from None
+            raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise SpoolProblem(
+                f"{self.path} is damaged ({error}); move it aside, keep it for recovery, and start again"
+            ) from None
+        return db
+
+    def close(self) -> None:
+        """Finish what is under way and let go of the file."""
+        if self._db is not None:
+            self._writer.submit(self._db.close).result()
+        self._writer.shutdown()
+
+    # In ---------------------------------------------------------------------------------------------------------------
+
+    def take(self, entry: Entry, stamp: Stamp) -> Future[Taken]:
+        """Make `entry` durable; the future is done when it is. It raises SpoolFull where there is no room."""
+        request = _Request(entry, stamp, Future())
+        with self._lock:
+            self._waiting.append(request)
+            first = len(self._waiting) == 1
+        if first:
+            self._writer.submit(self._flush)
+        return request.done
+
+    def _flush(self) -> None:
+        with self._lock:
+            requests, self._waiting = self._waiting, []
+        try:
+            if self.bytes() >= self.max_bytes:
+                raise SpoolFull(
+                    f"the spool holds {self.max_bytes} bytes, which is all it may; is the landing reachable?"
+                )
+            numbers = dict(self._next_seq)
+            with _transaction(self._db):
+                taken = [self._write(request, numbers) for request in requests]
+        except BaseException as error:
+            full = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
+            for request in requests:
+                request.done.set_exception(SpoolFull("the disk is full") if full else error)
+            return
+        self._next_seq = numbers
+        for request, result in zip(requests, taken, strict=True):
+            request.done.set_result(result)
+
+    def _write(self, request: _Request, numbers: dict[str, int]) -> Taken:
+        entry, stamp, db = request.entry, request.stamp, self._db
+        wall_ms, monotonic_ms = _ms(stamp.wall), round(stamp.monotonic * 1000)
+        rows, repeated = [], 0
+        for capture in entry.captures:
+            if capture.key is not None and not self._is_new(capture.key, capture.version, wall_ms):
+                repeated += 1
+                continue
+            seq = numbers[capture.stream]
+            numbers[capture.stream] = seq + 1
+            of_device = capture.recorded_at is not None
+            recorded_ms = _ms(capture.recorded_at) if capture.recorded_at else wall_ms
+            dated_ms = _ms(capture.dated_at) if capture.dated_at else recorded_ms
+            own_times = not of_device and (capture.own_times or capture.dated_at is None)
+            body = json.dumps(capture.fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+            rows.append(
+                (self.boot_id, capture.stream, seq, capture.venue_id, capture.device_id, recorded_ms,
+                 monotonic_ms, stamp.clock_id, stamp.synced or of_device, dated_ms, own_times, body)
+            )  # fmt: skip
+        db.executemany(
+            "INSERT INTO records (boot_id, stream, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced,"
+            " dated_ms, own_times, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", entry.states.items())
+        db.executemany(
+            "INSERT OR IGNORE INTO assigned VALUES (?, ?, ?)",
+            [(a.experiment_id, a.unit_id, a.answer) for a in entry.assigned],
+        )
+        return Taken(len(rows), repeated, Counter(row[1] for row in rows))
+
+    def _is_new(self, key: str, version: str, wall_ms: int) -> bool:
+        """Whether the key is delivered for the first time, or in another version than last time."""
+        written = self._db.execute(
+            "INSERT INTO delivered VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
+            " SET version = excluded.version, wall_ms = excluded.wall_ms WHERE version <> excluded.version",
+            (key, version, wall_ms),
+        )
+        return written.rowcount == 1
+
+    # What is remembered -----------------------------------------------------------------------------------------------
+
+    def states(self) -> dict[str, str]:
+        """The states of all devices, as they were last taken."""
+        return dict(self._read("SELECT subject, state FROM states"))
+
+    def assigned(self, experiment_id: str, unit_id: str) -> str | None:
+        """What was told when the unit asked first, as JSON; None where it never did."""
+        found = self._read(
+            "SELECT answer FROM assigned WHERE experiment_id = ? AND unit_id = ?", (experiment_id, unit_id)
+        )
+        return found[0][0] if found else None
+
+    def forget(self, now: datetime, ended_experiments: Iterable[str] = ()) -> None:
+        """Drop keys of deliveries that nobody will repeat any more, and the arms of experiments that have ended."""
+
+        def write() -> None:
+            with _transaction(self._db):
+                self._db.execute("DELETE FROM delivered WHERE wall_ms < ?", (_ms(now) - _DELIVERED_FOR_MS,))
+                self._db.executemany("DELETE FROM assigned WHERE experiment_id = ?", [(e,) for e in ended_experiments])
+
+        self._writer.submit(write).result()
+
+    def synced(self, stamp: Stamp) -> int:
+        """The clock has been set right: correct the times of all records of this run of the machine that were not.
+
+        Returns how many there were. Their wall time becomes what the monotonic clock says it was.
+        """
+        offset = _ms(stamp.wall) - round(stamp.monotonic * 1000)
+
+        def write() -> int:
+            with _transaction(self._db):
+                return self._db.execute(
+                    "UPDATE records SET shift_ms = monotonic_ms + ? - wall_ms, synced = 1"
+                    " WHERE synced = 0 AND clock_id = ?",
+                    (offset, stamp.clock_id),
+                ).rowcount
+
+        return self._writer.submit(write).result()
+
+    # Out --------------------------------------------------------------------------------------------------------------
+
+    def replace(
+        self, select: Callable[[sqlite3.Connection], Sequence[tuple[Sequence[int], SealedSegment]]]
+    ) -> list[SealedSegment]:
+        """Put segments in the place of their records, in one transaction.
+
+        `select` reads the records table and returns segments with the ids of the records that they hold; see `seal`.
+        """
+
+        def write() -> list[SealedSegment]:
+            with _transaction(self._db):
+                made = []
+                for ids, segment in select(self._db):
+                    self._db.execute(
+                        "INSERT INTO segments (stream, event_date, name, rows, packed, manifest)"
+                        " VALUES (?, ?, ?, ?, ?, ?)",
+                        (segment.stream, segment.event_date, segment.name, segment.rows, segment.packed,
+                         segment.manifest),
+                    )  # fmt: skip
+                    self._db.executemany("DELETE FROM records WHERE id = ?", ((i,) for i in ids))
+                    made.append(segment)
+                return made
+
+        return self._writer.submit(write).result()
+
+    def segment(self, *, newest: bool = False, beside: Sequence[int] = ()) -> SealedSegment | None:
+        """The oldest (or newest) segment that waits, other than those in `beside`; refused ones come last."""
+        order = "DESC" if newest else "ASC"
+        marks = ",".join("?" * len(beside))
+        found = self._read(
+            "SELECT id, stream, event_date, name, rows, packed, manifest FROM segments"
+            f" WHERE id NOT IN ({marks}) ORDER BY refused IS NOT NULL, id {order} LIMIT 1",
+            tuple(beside),
+        )
+        return SealedSegment(*found[0]) if found else None
+
+    def confirmed(self, segment_id: int) -> None:
+        """The landing has the segment, byte for byte: it may go."""
+
+        def write() -> None:
+            with _transaction(self._db):
+                self._db.execute("DELETE FROM segments WHERE id = ?", (segment_id,))
+            self._db.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+
+        self._writer.submit(write).result()
+
+    def refused(self, segment_id: int, why: str) -> None:
+        """The landing does not take the segment: it stays, and is told."""
+
+        def write() -> None:
+            with _transaction(self._db):
+                self._db.execute("UPDATE segments SET refused = ? WHERE id = ?", (why, segment_id))
+
+        self._writer.submit(write).result()
+
+    # How it is --------------------------------------------------------------------------------------------------------
+
+    def bytes(self) -> int:
+        """What the file holds, without pages that are free again. Only to be called from the writing thread."""
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def depth(self) -> Depth:
+        """How much waits."""
+
+        def read() -> Depth:
+            records, oldest = self._db.execute("SELECT count(*), min(wall_ms) FROM records").fetchone()
+            segments, rows, refused = self._db.execute(
+                "SELECT count(*), coalesce(sum(rows), 0), count(refused) FROM segments"
+            ).fetchone()
+            when = None if oldest is None else datetime.fromtimestamp(oldest / 1000, UTC)
+            return Depth(records, segments, rows, refused, self.bytes(), when)
+
+        return self._writer.submit(read).result()
+
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        return self._writer.submit(lambda: self._db.execute(sql, values).fetchall()).result()
+
+
+class _transaction:
+    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK where something is raised."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            try:
+                self._db.execute("COMMIT")
+                return
+            except sqlite3.Error:
+                self._roll_back()
+                raise
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+
+def _ms(instant: datetime) -> int:
+    """Milliseconds since 1970."""
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+OWN_FIELDS: Final = {stream: tuple(c.name for c in columns(stream))[7:] for stream in STREAMS}
+"""The fields of each stream behind those that every record carries."""

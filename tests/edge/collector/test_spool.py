@@ -1,0 +1,226 @@
+"""The spool: what `take` has confirmed survives a kill, once each; nothing leaves before the landing has it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from edge_collector.seal import SealPolicy, seal
+from edge_collector.segment import Manifest, numbered_lines, verify_segment
+from edge_collector.site import Site
+from edge_collector.spool import Assigned, Capture, Entry, SealedSegment, Spool, SpoolFull, SpoolProblem, Stamp
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+SITE = Site.model_validate(
+    {
+        "venues": [
+            {
+                "id": "riverside",
+                "name": "Riverside",
+                "time_zone": "Europe/Berlin",
+                "currency": "EUR",
+                "opened_on": "2026-01-01",
+            }
+        ]
+    }
+)
+AT_ONCE = SealPolicy(1000, timedelta(0))
+
+
+def stamp(at: datetime = NOW, *, synced: bool = True, monotonic: float = 100.0, clock_id: str = "m1") -> Stamp:
+    return Stamp(at, monotonic, clock_id, synced)
+
+
+def visit(n: int, **more: Any) -> Capture:
+    return Capture("face_visits", "riverside", "terminal", {"user_id": f"k1:{n}", "direction": "enter"}, **more)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+    yield spool
+    spool.close()
+
+
+def lines(segment: SealedSegment) -> list[dict[str, Any]]:
+    manifest = Manifest.model_validate_json(segment.manifest)
+    verify_segment(segment.packed, manifest)
+    content = zstandard.ZstdDecompressor().decompress(segment.packed)
+    return [json.loads(line) for _, line in numbered_lines(content)]
+
+
+def test_numbers_are_consecutive_per_stream(spool: Spool) -> None:
+    event = Capture("gateway_events", "riverside", "gw", {"kind": "heartbeat"})
+    spool.take(Entry([visit(1), event, visit(2)]), stamp()).result()
+    spool.take(Entry([visit(3)]), stamp()).result()
+    sealed = {s.stream: s for s in seal(spool, SITE, AT_ONCE, NOW)}
+    assert [r["seq"] for r in lines(sealed["face_visits"])] == [0, 1, 2]
+    assert sealed["face_visits"].name == "gw-b1-0-2"
+    assert sealed["gateway_events"].name == "gw-b1-0-0"
+
+
+def test_a_second_delivery_is_left_out_and_takes_no_number(spool: Spool) -> None:
+    first = spool.take(Entry([visit(1, key="t/1"), visit(2, key="t/2")]), stamp()).result()
+    again = spool.take(Entry([visit(1, key="t/1"), visit(2, key="t/2"), visit(3, key="t/3")]), stamp()).result()
+    assert (first.written, first.repeated) == (2, 0)
+    assert (again.written, again.repeated) == (1, 2)
+    (sealed,) = seal(spool, SITE, AT_ONCE, NOW)
+    assert [(r["seq"], r["user_id"]) for r in lines(sealed)] == [(0, "k1:1"), (1, "k1:2"), (2, "k1:3")]
+
+
+def test_a_changed_version_is_new_and_a_change_back_too(spool: Spool) -> None:
+    written = [
+        spool.take(Entry([visit(1, key="order/1", version=version)]), stamp()).result().written
+        for version in ("completed", "completed", "refunded", "refunded", "completed")
+    ]
+    assert written == [1, 0, 1, 0, 1]
+
+
+def test_an_entry_is_taken_whole_or_not_at_all(spool: Spool) -> None:
+    spool.take(Entry([visit(1)], states={"device": "1"}), stamp()).result()
+    bad = Capture("face_visits", "riverside", "terminal", {"user_id": object()})
+    with pytest.raises(TypeError):
+        spool.take(Entry([visit(2), bad], states={"device": "2"}), stamp()).result()
+    assert spool.states() == {"device": "1"}
+    assert spool.depth().records == 1
+    spool.take(Entry([visit(3)]), stamp()).result()
+    (sealed,) = seal(spool, SITE, AT_ONCE, NOW)
+    assert [r["seq"] for r in lines(sealed)] == [0, 1]
+
+
+def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=200_000)
+    taken = 0
+    problem: BaseException | None = None
+    while problem is None:
+        done = spool.take(Entry([visit(taken, key=f"t/{taken}")]), stamp())
+        problem = done.exception()
+        taken += problem is None
+    assert isinstance(problem, SpoolFull)
+    assert "is the landing reachable?" in str(problem)
+    assert spool.depth().records == taken > 500
+    while (segments := seal(spool, SITE, SealPolicy(500, timedelta(0)), NOW)) or spool.segment():
+        assert segments or spool.segment()
+        while (waiting := spool.segment()) is not None:
+            spool.confirmed(waiting.id)
+    assert spool.take(Entry([visit(-1)]), stamp()).result().written == 1
+    spool.close()
+
+
+def test_one_process_at_a_time(spool: Spool) -> None:
+    with pytest.raises(SpoolProblem, match="in use by another"):
+        Spool(spool.path, gateway_id="gw", boot_id="b2", max_bytes=10**8)
+
+
+def test_a_file_that_is_no_spool_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spool.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(SpoolProblem, match="move it aside"):
+        Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+
+
+def test_a_segment_stays_until_it_is_confirmed(tmp_path: Path) -> None:
+    first = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+    first.take(Entry([visit(1)]), stamp()).result()
+    (sealed,) = seal(first, SITE, AT_ONCE, NOW)
+    first.close()
+    second = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b2", max_bytes=10**8)
+    waiting = second.segment()
+    assert waiting is not None
+    assert (waiting.name, waiting.packed, waiting.manifest) == (sealed.name, sealed.packed, sealed.manifest)
+    second.confirmed(waiting.id)
+    assert second.segment() is None
+    assert second.depth().segments == 0
+    second.close()
+
+
+def test_oldest_newest_and_refused_segments(spool: Spool) -> None:
+    for n in range(3):
+        spool.take(Entry([visit(n)]), stamp()).result()
+        seal(spool, SITE, AT_ONCE, NOW)
+    oldest, newest = spool.segment(), spool.segment(newest=True)
+    assert oldest is not None
+    assert newest is not None
+    assert (oldest.name, newest.name) == ("gw-b1-0-0", "gw-b1-2-2")
+    spool.refused(oldest.id, "another content lies there")
+    after = spool.segment()
+    assert after is not None
+    assert after.name == "gw-b1-1-1"
+    assert spool.segment(beside=[after.id, newest.id]) == oldest
+    assert spool.depth().refused_segments == 1
+
+
+def test_a_unit_that_was_assigned_is_remembered(spool: Spool) -> None:
+    spool.take(Entry(assigned=[Assigned("e", "u", '{"arm":"a"}')]), stamp()).result()
+    assert spool.assigned("e", "u") == '{"arm":"a"}'
+    assert spool.assigned("e", "other") is None
+    spool.forget(NOW, ended_experiments=["e"])
+    assert spool.assigned("e", "u") is None
+
+
+def test_old_deliveries_are_forgotten_and_fresh_ones_are_not(spool: Spool) -> None:
+    spool.take(Entry([visit(1, key="old")]), stamp(NOW - timedelta(days=36))).result()
+    spool.take(Entry([visit(2, key="fresh")]), stamp(NOW - timedelta(days=34))).result()
+    spool.forget(NOW)
+    assert spool.take(Entry([visit(1, key="old"), visit(2, key="fresh")]), stamp()).result().repeated == 1
+
+
+# Kills ----------------------------------------------------------------------------------------------------------------
+
+
+def _fill(path: str, boot_id: str, told: Connection) -> None:
+    spool = Spool(Path(path), gateway_id="gw", boot_id=boot_id, max_bytes=10**8)
+    n = 0
+    while True:
+        # Every third delivery is made twice, as a source does that has not heard the answer.
+        for _ in range(2 if n % 3 == 0 else 1):
+            spool.take(Entry([visit(n, key=f"{boot_id}/{n}")], states={"last": str(n)}), stamp()).result()
+        told.send(n)
+        n += 1
+        if n % 7 == 0:
+            seal(spool, SITE, SealPolicy(5, timedelta(0)), NOW)
+
+
+@pytest.mark.parametrize("run", range(int(os.environ.get("SPOOL_KILLS", "3"))))
+def test_whatever_was_confirmed_survives_a_kill_exactly_once(tmp_path: Path, run: int) -> None:
+    path = tmp_path / "spool.db"
+    context = multiprocessing.get_context("spawn")
+    confirmed: dict[str, int] = {}
+    for boot in range(3):
+        told, tell = context.Pipe(duplex=False)
+        child = context.Process(target=_fill, args=(str(path), f"b{boot}", tell))
+        child.start()
+        tell.close()
+        last, until = -1, 15 + 13 * run + 7 * boot
+        while last < until:
+            last = told.recv()
+        child.kill()
+        child.join()
+        with suppress(EOFError):  # what it had told before it was gone
+            while True:
+                last = told.recv()
+        confirmed[f"b{boot}"] = last
+    spool = Spool(path, gateway_id="gw", boot_id="after", max_bytes=10**8)
+    seal(spool, SITE, AT_ONCE, NOW, everything=True)
+    found: dict[str, list[tuple[int, str]]] = {}
+    beside: list[int] = []
+    while (segment := spool.segment(beside=beside)) is not None:
+        beside.append(segment.id)
+        for record in lines(segment):
+            found.setdefault(record["boot_id"], []).append((record["seq"], record["user_id"]))
+    for boot_id, last in confirmed.items():
+        records = sorted(found[boot_id])
+        assert records == [(n, f"k1:{n}") for n in range(len(records))]  # once each, numbers without holes
+        assert len(records) in (last + 1, last + 2)  # all that was told, and perhaps one that was under way
+    spool.close()
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
