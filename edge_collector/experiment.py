@@ -39,7 +39,8 @@ KPIS: Final[Mapping[Unit, tuple[str, ...]]] = {
 """What can be measured on each unit."""
 _FRACTIONS: Final = ("conversion", "ocr")
 _LONGEST_REWARD_DAYS: Final = 365
-_LONGEST_HISTORY_DAYS: Final = 3650
+LONGEST_HISTORY_DAYS: Final = 90
+"""So far back before an experiment the inputs of its tree are read."""
 _SUM_TOLERANCE: Final = 1e-9
 
 
@@ -59,6 +60,12 @@ def _different(values: list[Any]) -> list[Any]:
     return values
 
 
+def _history(days: int) -> int:
+    if days > LONGEST_HISTORY_DAYS:
+        raise ValueError(f"at most {LONGEST_HISTORY_DAYS} is expected, because nothing older is read for the groups")
+    return days
+
+
 def _arms(values: list[str]) -> list[str]:
     if len(values) < 2:
         raise ValueError("two arms or more are expected, the control first")
@@ -68,8 +75,8 @@ def _arms(values: list[str]) -> list[str]:
 class Experiment(Entry):
     """A test of variants ("arms", the control first) at one venue, decided by one analysis on its first KPI.
 
-    What only a bandit uses (exploration, floor, reward_bound, refit_days, target, history_days) may stand in the
-    others without effect, so that a test becomes a bandit by one word.
+    What only a bandit uses (exploration, floor, reward_bound, refit_days, target, history_days, learn_from) may
+    stand in the others without effect, so that a test becomes a bandit by one word.
     """
 
     # A field is checked against those above it, where these are right: so all mistakes are told at once.
@@ -106,8 +113,10 @@ class Experiment(Entry):
     """Days between two fittings of the tree; fitted once, before the first date, unless given."""
     target: Literal["reward", "effect"] = "reward"
     """Whether the tree looks for groups that differ in level, or in what the arms do to them."""
-    history_days: Annotated[Whole, Field(ge=1, le=_LONGEST_HISTORY_DAYS)] = 90
+    history_days: Annotated[Whole, Field(ge=1), AfterValidator(_history)] = LONGEST_HISTORY_DAYS
     """How far before the first date the tree's training history reaches."""
+    learn_from: Id | None = None
+    """The id of an earlier test of the same arms, whose units in the history tell the effects before the first date."""
 
     @property
     def primary_kpi(self) -> str:
@@ -243,3 +252,11 @@ class Experiment(Entry):
         if kpi != "conversion" and bound is None:
             raise ValueError(f"a bandit needs the {kpi} that counts as 1")
         return bound
+
+    @field_validator("learn_from")
+    @classmethod
+    def _effects_are_learned(cls, learn_from: str | None, info: ValidationInfo) -> str | None:
+        # Groups of level come from visits without any arm.
+        if learn_from is not None and (info.data.get("kind"), info.data.get("target")) == ("bandit", "reward"):
+            raise ValueError('it belongs to target = "effect" only')
+        return learn_from

@@ -138,9 +138,8 @@ class GatewayDevice(Entry):
     """Of encrypted advertisements."""
     token_file: str | None = None
     """Of a sender over HTTP."""
-    enter_statuses: list[str] | None = None
-    leave_statuses: list[str] | None = None
-    """What a terminal calls coming and going, where it does not use the usual words."""
+    statuses: dict[str, Literal["enter", "leave"]] | None = None
+    """What a terminal's words for coming and going mean, where it does not use the usual ones."""
     direction: Literal["enter", "leave"] | None = None
     """Of a terminal that sees one direction only."""
     outer_address: Annotated[str, AfterValidator(_address)] | None = None
@@ -169,7 +168,7 @@ class GatewayDevice(Entry):
     @property
     def name(self) -> str:
         """What its readings call it."""
-        return self.address or self.serial or self.id
+        return self.address or self.serial or f"{self.venue_id}/{self.id}"
 
     @property
     def names(self) -> tuple[str, ...]:

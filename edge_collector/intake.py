@@ -23,9 +23,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from edge_collector.clock import Clock
-from edge_collector.counting import CounterState, EpochOpened, IntervalCounts, close, hear, resumed
+from edge_collector.counting import CounterState, EpochOpened, IntervalCounts, close_interval, count, resumed
 from edge_collector.event_time import rfc_3339
 from edge_collector.gateway import Gateway, Known
+from edge_collector.pairing import PairState, pair, settle
 from edge_collector.people import People
 from edge_collector.readings import Alive, AnyReading, Dropped, Link, OrderLine, Totals, Trigger, Visit
 from edge_collector.sources import Busy
@@ -62,6 +63,8 @@ class _Counting:
     state: CounterState
     opened_at: datetime
     opened_monotonic: float
+    pair: PairState | None = None
+    """Of a pair of raw trigger sensors, which is counted here and not in the device."""
 
 
 @dataclass
@@ -86,7 +89,9 @@ class Intake:
         self._known: dict[tuple[str, str], list[Known]] = defaultdict(list)
         for known in gateway.devices:
             for name in known.met.names:
-                self._known[known.met.source, name].append(known)
+                # Counters that advertise and raw sensors of pairs are heard by one scanner.
+                source = "bluetooth" if known.met.source in ("bthome", "pair") else known.met.source
+                self._known[source, name].append(known)
         self._states = spool.states()
         self._counters = dict(self._counters_of_earlier_runs())
         # Counters move on one after the other; visits and orders do not wait for each other.
@@ -141,7 +146,7 @@ class Intake:
         elif isinstance(reading, Totals):
             self._count(known, reading, stamp, delivery)
         elif isinstance(reading, Trigger):
-            delivery.refused["no_pairing"] += 1
+            self._pair(known, reading, stamp, delivery)
         else:
             delivery.captures.extend(self._captured(source, known, reading, stamp, delivery))
 
@@ -215,10 +220,29 @@ class Intake:
 
     # Counts -----------------------------------------------------------------------------------------------------------
 
-    def _count(self, known: Known, reading: Totals, stamp: Stamp, delivery: _Delivery) -> None:
+    def _pair(self, known: Known, trigger: Trigger, stamp: Stamp, delivery: _Delivery) -> None:
         subject = _subject(known)
         counter = delivery.counters.get(subject) or self._counters.get(subject)
-        heard = hear(counter.state if counter else None, reading, stamp.monotonic)
+        if counter is None or counter.pair is None:
+            # What is paired here begins at zero here: there is no earlier total that has to be left out.
+            self._count(known, PairState().totals(known.met.name), stamp, delivery)
+            counter = replace(delivery.counters[subject], pair=PairState())
+        assert counter.pair is not None
+        paired = pair(counter.pair, trigger, stamp.monotonic)
+        for dropped in paired.dropped:
+            delivery.refused[dropped.reason] += dropped.count
+        delivery.counters[subject] = replace(counter, pair=paired.state)
+        self._count_pair(known, paired.state, stamp, delivery)
+
+    def _count_pair(self, known: Known, state: PairState, stamp: Stamp, delivery: _Delivery) -> None:
+        self._count(known, state.totals(known.met.name), stamp, delivery, state.unpaired_total)
+
+    def _count(
+        self, known: Known, reading: Totals, stamp: Stamp, delivery: _Delivery, unpaired_total: int | None = None
+    ) -> None:
+        subject = _subject(known)
+        counter = delivery.counters.get(subject) or self._counters.get(subject)
+        heard = count(counter.state if counter else None, reading, stamp.monotonic, unpaired_total=unpaired_total)
         for told in heard.told:
             if isinstance(told, EpochOpened):
                 event = {"kind": "epoch_opened", "subject": known.device.id, "value": told.epoch, "detail": told.detail}
@@ -240,13 +264,21 @@ class Intake:
             stamp = self.stamp()
             delivery = _Delivery()
             for subject, counter in self._counters.items():
+                if counter.pair is not None:
+                    settled = settle(counter.pair, stamp.monotonic)
+                    if settled != counter.pair:
+                        delivery.counters[subject] = replace(counter, pair=settled)
+                        self._count_pair(counter.known, settled, stamp, delivery)
+                        counter = delivery.counters[subject]
                 seconds = stamp.monotonic - counter.opened_monotonic
                 if seconds <= 0:
                     continue
                 # Seen from its end, so that an interval agrees with the wall clock of now, also when that was set.
-                state, intervals = close(counter.state, stamp.wall - timedelta(seconds=seconds), seconds)
+                state, intervals = close_interval(counter.state, stamp.wall - timedelta(seconds=seconds), seconds)
                 if intervals:
-                    delivery.counters[subject] = _Counting(counter.known, state, stamp.wall, stamp.monotonic)
+                    delivery.counters[subject] = replace(
+                        counter, state=state, opened_at=stamp.wall, opened_monotonic=stamp.monotonic
+                    )
                     delivery.captures.extend(_counted(counter.known, interval) for interval in intervals)
             return (await self._keep("counts", delivery, stamp)).written
 
@@ -262,7 +294,8 @@ class Intake:
                 since = (stamp.wall - opened_at).total_seconds()
                 if since <= 0:
                     opened_at, since = stamp.wall, 0.0
-                yield subject, _Counting(known, state, opened_at, stamp.monotonic - since)
+                paired = PairState.from_json(json.dumps(kept["pair"])) if kept["pair"] else None
+                yield subject, _Counting(known, state, opened_at, stamp.monotonic - since, paired)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -280,10 +313,7 @@ class Intake:
             yield Capture("gateway_events", venue_id, known.device.id, fields)
 
     async def _keep(self, source: str, delivery: _Delivery, stamp: Stamp) -> Receipt:
-        states = delivery.states | {
-            subject: json.dumps({"state": json.loads(c.state.to_json()), "opened_at": c.opened_at.isoformat()})
-            for subject, c in delivery.counters.items()
-        }
+        states = delivery.states | {subject: _kept(counter) for subject, counter in delivery.counters.items()}
         taken = Taken(0, 0)
         if delivery.captures or states:
             try:
@@ -306,6 +336,17 @@ class Intake:
             self._tally.refused[source, reason] += n
         if taken.repeated:
             self._tally.refused[source, "repeated"] += taken.repeated
+
+
+def _kept(counter: _Counting) -> str:
+    """A counter as the spool keeps it."""
+    return json.dumps(
+        {
+            "state": json.loads(counter.state.to_json()),
+            "opened_at": counter.opened_at.isoformat(),
+            "pair": json.loads(counter.pair.to_json()) if counter.pair else None,
+        }
+    )
 
 
 def _subject(known: Known) -> str:

@@ -24,6 +24,8 @@ import zstandard
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edge_collector.contract import INTEGER_RANGE, LANDING_SCHEMA, STREAMS
+from edge_collector.durable import flush_folder as flush_folder
+from edge_collector.durable import write_atomically as write_atomically
 
 SEGMENT_SUFFIX = ".jsonl.zst"
 MANIFEST_SUFFIX = ".manifest.json"
@@ -31,7 +33,8 @@ MAX_SEGMENT_BYTES = 1024**3
 """A segment that unpacks to more is refused: nothing that a gateway ships comes near it."""
 MAX_MANIFEST_BYTES = 64 * 1024**2
 
-_UNPACK_STEP = 16 * 1024
+_UNPACK_STEP = 1024
+"""Packed bytes taken at a time. At zstd's best they unpack to 32 MiB, which is what a hostile segment can make held."""
 
 NAME_PATTERN = r"^[A-Za-z0-9_.]+$"
 NAME_PART = re.compile(NAME_PATTERN)
@@ -105,6 +108,10 @@ class Manifest(BaseModel):
         """The name of the segment that this manifest belongs to."""
         return SegmentName(self.gateway_id, self.boot_id, self.first_seq, self.last_seq)
 
+    def to_bytes(self) -> bytes:
+        """The content of the manifest's file."""
+        return self.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode() + b"\n"
+
 
 RefusalReason = Literal["manifest", "schema", "folder", "missing", "hash", "undecodable", "row_count"]
 
@@ -151,9 +158,15 @@ def read_manifest(path: Path) -> Manifest:
     """A manifest that fits its folder and name. Raises Refused."""
     try:
         content = _read(path, MAX_MANIFEST_BYTES)
-        manifest = Manifest.model_validate_json(content)
     except OSError as error:
         raise Refused("manifest", f"cannot be read ({error.strerror})") from None
+    return parse_manifest(content, (path.parent.parent.name, path.parent.name, path.name))
+
+
+def parse_manifest(content: bytes, found: tuple[str, str, str]) -> Manifest:
+    """The manifest in the content of the file `found`: the names of stream, folder and file. Raises Refused."""
+    try:
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         # Of another schema nothing else is known, so nothing else can be held against it.
         other_schema = [e for e in error.errors() if e["loc"] == ("schema",) and type(e["input"]) is int]
@@ -163,7 +176,6 @@ def read_manifest(path: Path) -> Manifest:
         message = first["msg"].removeprefix("Value error, ")
         raise Refused(reason, f"{where}: {message}, given {str(first['input'])[:60]!r}") from None
     stated = (manifest.stream, f"event_date={manifest.event_date}", f"{manifest.name}{MANIFEST_SUFFIX}")
-    found = (path.parent.parent.name, path.parent.name, path.name)
     if stated != found:
         raise Refused("folder", f"states {shown('/'.join(stated)[:300])} but lies at {shown('/'.join(found))}")
     if (wrong := _out_of_place(manifest)) is not None:
@@ -206,14 +218,31 @@ def read_segment(path: Path, manifest: Manifest) -> bytes:
         packed = _read(path, MAX_SEGMENT_BYTES)
     except OSError as error:
         raise Refused("missing", f"the segment cannot be read ({error.strerror})") from None
+    _expect_hash(packed, manifest)
+    content = _unpack(packed)
+    _expect_rows(count_rows(content), manifest)
+    return content
+
+
+def verify_segment(packed: bytes, manifest: Manifest) -> None:
+    """Whether these are the bytes that the manifest states; never holds what they unpack to. Raises Refused."""
+    _expect_hash(packed, manifest)
+    rows, open_line = 0, False
+    for piece in _unpacked_in_steps(packed):
+        rows += count_rows(piece) - (open_line and piece[:1] != b"\n")
+        open_line = piece[-1:] != b"\n"
+    _expect_rows(rows, manifest)
+
+
+def _expect_hash(packed: bytes, manifest: Manifest) -> None:
     digest = hashlib.sha256(packed).hexdigest()
     if digest != manifest.sha256:
         raise Refused("hash", f"sha256 is {digest[:12]}..., the manifest states {manifest.sha256[:12]}...")
-    content = _unpack(packed)
-    rows = count_rows(content)
+
+
+def _expect_rows(rows: int, manifest: Manifest) -> None:
     if rows != manifest.rows:
         raise Refused("row_count", f"{rows} non-empty lines, the manifest states {manifest.rows}")
-    return content
 
 
 def _unpack(packed: bytes) -> bytes:
@@ -224,11 +253,11 @@ def _unpack(packed: bytes) -> bytes:
             return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError:
         pass  # several frames, or an error that the careful way will name
-    return _unpack_in_steps(packed)
+    return b"".join(_unpacked_in_steps(packed))
 
 
-def _unpack_in_steps(packed: bytes) -> bytes:
-    found: list[bytes] = []
+def _unpacked_in_steps(packed: bytes) -> Iterator[bytes]:
+    """The content in pieces that are not empty."""
     size = 0
     frame = zstandard.ZstdDecompressor().decompressobj()
     view, at = memoryview(packed), 0
@@ -236,18 +265,17 @@ def _unpack_in_steps(packed: bytes) -> bytes:
         while at < len(view):
             if frame.eof:
                 frame = zstandard.ZstdDecompressor().decompressobj()
-            # In small pieces, so that a few bytes that unpack to gigabytes are stopped early.
             piece = view[at : at + _UNPACK_STEP]
-            if unpacked := frame.decompress(piece):
-                found.append(unpacked)
+            unpacked = frame.decompress(piece)
             at += len(piece) - len(frame.unused_data)
             if (size := size + len(unpacked)) > MAX_SEGMENT_BYTES:
                 raise Refused("undecodable", f"unpacks to more than {MAX_SEGMENT_BYTES} bytes")
+            if unpacked:
+                yield unpacked
     except zstandard.ZstdError as error:
         raise Refused("undecodable", str(error)) from None
     if not frame.eof:
         raise Refused("undecodable", "the zstd frame is cut short")
-    return b"".join(found)
 
 
 def count_rows(content: bytes) -> int:
@@ -267,8 +295,7 @@ def ranges(seqs: Iterable[int]) -> list[list[int]]:
     return [[a, b] for a, b in zip(starts, ends, strict=True)]
 
 
-def write_segment(
-    landing: Path,
+def pack_segment(
     *,
     stream: str,
     event_date: date,
@@ -277,11 +304,11 @@ def write_segment(
     lines: Sequence[bytes],
     seqs: Iterable[int],
     created_at: datetime,
-) -> Path:
-    """Land `lines` (without line ends, none empty) that carry the numbers `seqs`; returns the manifest's path.
+) -> tuple[Manifest, bytes]:
+    """The manifest and the compressed segment of `lines` (without line ends, none empty) with the numbers `seqs`.
 
-    Atomic: segment flushed and renamed, then the manifest flushed and renamed. Writing the same lines with the same
-    `created_at` again leaves the same bytes. Raises ValueError for names or streams that the contract does not know.
+    Writes nothing. The same arguments give the same bytes. Raises ValueError for names or streams that the contract
+    does not know.
     """
     if stream not in STREAMS:
         raise ValueError(f"stream {stream!r} is given; one of {', '.join(STREAMS)} is expected")
@@ -304,38 +331,39 @@ def write_segment(
         sha256=hashlib.sha256(packed).hexdigest(),
         created_at=created_at.astimezone(UTC),
     )
+    return manifest, packed
+
+
+def write_segment(
+    landing: Path,
+    *,
+    stream: str,
+    event_date: date,
+    gateway_id: str,
+    boot_id: str,
+    lines: Sequence[bytes],
+    seqs: Iterable[int],
+    created_at: datetime,
+) -> Path:
+    """Land what `pack_segment` makes of the same arguments; returns the manifest's path.
+
+    Atomic: segment flushed and renamed, then the manifest flushed and renamed.
+    """
+    manifest, packed = pack_segment(
+        stream=stream,
+        event_date=event_date,
+        gateway_id=gateway_id,
+        boot_id=boot_id,
+        lines=lines,
+        seqs=seqs,
+        created_at=created_at,
+    )
     target = folder(landing, stream, event_date)
     target.mkdir(parents=True, exist_ok=True)
     write_atomically(target / f"{manifest.name}{SEGMENT_SUFFIX}", packed)
     path = target / f"{manifest.name}{MANIFEST_SUFFIX}"
-    write_atomically(path, manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode() + b"\n")
+    write_atomically(path, manifest.to_bytes())
     return path
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """`content` at `path`, whole or not at all: written beside, flushed, renamed, the folder flushed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
-
-
-def flush_folder(path: Path) -> None:
-    """Make renames in a folder survive a power cut. Windows has no such thing and needs none."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def numbered_lines(content: bytes) -> Iterator[tuple[int, bytes]]:

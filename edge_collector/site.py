@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -146,11 +146,13 @@ class _Parts:
     activity_ids: set[str] | None
     """None where an activity has no id."""
     activities: list[tuple[int, Activity]]
+    experiment_ids: set[str] | None
+    """None where an experiment has no id."""
     experiments: list[tuple[int, Experiment]]
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> _Parts:
-        venues, activities = _entries(raw, "venues"), _entries(raw, "activities")
+        venues, activities, experiments = (_entries(raw, part) for part in ("venues", "activities", "experiments"))
         return cls(
             # A site without venues is told so, not each of its devices.
             _ids(venues) or None,
@@ -158,7 +160,8 @@ class _Parts:
             _valid(_entries(raw, "devices"), Device),
             _ids(activities),
             _valid(activities, Activity),
-            _valid(_entries(raw, "experiments"), Experiment),
+            _ids(experiments),
+            _valid(experiments, Experiment),
         )
 
 
@@ -244,6 +247,38 @@ def _inconsistent_experiments(parts: _Parts, known_venues: str) -> Iterable[str]
                     f"its rewards; one experiment at a time per venue and unit ({other.unit}) is expected"
                 )
         earlier.append((i, experiment, place or ""))
+    yield from _unfit_teachers(parts, earlier)
+
+
+def _unfit_teachers(parts: _Parts, placed: Sequence[tuple[int, Experiment, str]]) -> Iterable[str]:
+    """Bandits that are to learn from an experiment that is not there, not over, or of something else."""
+    others = {experiment.id: (experiment, place) for _, experiment, place in placed}
+    for i, bandit, place in placed:
+        named = bandit.learn_from
+        if named is None or bandit.kind != "bandit":
+            continue
+        told = f"experiments[{i}].learn_from: {named!r} is given"
+        if named not in others:
+            if parts.experiment_ids is not None and named not in parts.experiment_ids:
+                yield f"{told}; one of {sorted(parts.experiment_ids - {bandit.id})} is expected"
+            continue
+        other, elsewhere = others[named]
+        earliest = bandit.first_date - timedelta(days=bandit.history_days)
+        for fits, its, expected in (
+            (other.kind != "before_after", f"kind is {other.kind!r}", "one whose arms were given at random"),
+            (elsewhere == place, f"venue is {elsewhere!r}", repr(place)),
+            (other.unit == bandit.unit, f"unit is {other.unit!r}", repr(bandit.unit)),
+            (set(other.arms) == set(bandit.arms), f"arms are {other.arms}", str(bandit.arms)),
+            (bandit.primary_kpi in other.kpi, f"kpi is {other.kpi}", f"one with {bandit.primary_kpi!r}"),
+            (other.reward_days == bandit.reward_days, f"reward_days is {other.reward_days}", str(bandit.reward_days)),
+            (
+                earliest <= other.last_date < bandit.first_date,
+                f"last_date is {other.last_date}",
+                f"one before {bandit.first_date} and not before {earliest} (history_days = {bandit.history_days})",
+            ),
+        ):
+            if not fits:
+                yield f"{told}, whose {its}; {expected} is expected"
 
 
 def _repeated(part: str, ids: Sequence[tuple[int, str]]) -> Iterable[str]:

@@ -187,9 +187,9 @@ class Spool:
     def _open(self) -> sqlite3.Connection:
         try:
             db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, and before anything else of it
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             # Another process that writes would give the same numbers to other records: only one may have the file.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
             db.execute("PRAGMA wal_autocheckpoint=4000")
@@ -365,15 +365,17 @@ class Spool:
         )
         return SealedSegment(*found[0]) if found else None
 
-    def confirmed(self, segment_id: int) -> None:
-        """The landing has the segment, byte for byte: it may go."""
+    def confirmed(self, segment_id: int) -> tuple[str, int]:
+        """The landing has the segment, byte for byte: it may go. Returns its stream and rows."""
 
-        def write() -> None:
+        def write() -> tuple[str, int]:
             with _transaction(self._db):
-                self._db.execute("DELETE FROM segments WHERE id = ?", (segment_id,))
+                sql = "DELETE FROM segments WHERE id = ? RETURNING stream, rows"
+                (found,) = self._db.execute(sql, (segment_id,)).fetchall()
             self._db.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+            return found[0], found[1]
 
-        self._writer.submit(write).result()
+        return self._writer.submit(write).result()
 
     def refused(self, segment_id: int, why: str) -> None:
         """The landing does not take the segment: it stays, and is told."""
@@ -392,6 +394,11 @@ class Spool:
             self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
+
+    def check(self) -> str:
+        """What is damaged in the file, in SQLite's words; empty where nothing is."""
+        (found,) = self._read("PRAGMA quick_check(1)")
+        return "" if found[0] == "ok" else str(found[0])
 
     def depth(self) -> Depth:
         """How much waits."""

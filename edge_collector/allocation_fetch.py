@@ -1,0 +1,109 @@
+"""Fetching allocations: the newest signed shares of each bandit, kept beside the spool, so that they hold off line.
+
+A file that is not signed by the key of edge.toml is never kept. One that cannot be fetched changes nothing: the last
+one holds for its date, then the fixed shares do.
+
+What does not belong here: what the file says (`allocation`), who is given which arm (`assign`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from edge_collector.allocation import AllocationProblem, path_of, verified
+from edge_collector.clock import Clock
+from edge_collector.durable import make_folder, write_atomically
+from edge_collector.event_time import event_date
+from edge_collector.gateway import Gateway
+from edge_collector.people import private_text
+from edge_collector.tally import Tally
+
+_log = logging.getLogger(__name__)
+_TIMEOUT = httpx.Timeout(30, connect=10)
+_KEPT_DAYS = 7
+
+
+class AllocationFetcher:
+    """Brings the files of today and tomorrow into `folder`."""
+
+    def __init__(self, gateway: Gateway, folder: Path, key: Ed25519PublicKey, clock: Clock, tally: Tally) -> None:
+        self._gateway, self._folder, self._key, self._clock, self._tally = gateway, folder, key, clock, tally
+        assert gateway.settings.allocations is not None
+        self._source = gateway.settings.allocations.source
+
+    async def fetch(self) -> int:
+        """Fetch what is new; returns the number of files written."""
+        written = 0
+        for experiment_id, days in self._wanted():
+            for day in days:
+                subject = f"allocation {experiment_id}"
+                try:
+                    content = await self._content(experiment_id, day)
+                    if content is not None:
+                        written += await asyncio.to_thread(self._keep, experiment_id, day, content)
+                    self._tally.alarms.pop(subject, None)
+                except AllocationProblem as problem:
+                    self._tally.alarms[subject] = f"{day}: {problem}"
+                except (OSError, httpx.HTTPError) as error:
+                    _log.info("no allocation of %s for %s could be fetched: %r", experiment_id, day, error)
+        await asyncio.to_thread(self._forget)
+        return written
+
+    def _wanted(self) -> list[tuple[str, tuple[date, ...]]]:
+        found = []
+        venues = {known.venue.id for known in self._gateway.devices if known.device.stream == "assignments"}
+        for experiment in self._gateway.site.experiments:
+            venue = self._gateway.site.venue_of(experiment)
+            today = event_date(self._clock.now(), venue.time_zone, venue.day_starts_at)
+            days = [today, today + timedelta(days=1)]
+            due = tuple(day for day in days if experiment.first_date <= day <= experiment.last_date)
+            if experiment.kind == "bandit" and venue.id in venues and due:
+                found.append((experiment.id, due))
+        return found
+
+    async def _content(self, experiment_id: str, day: date) -> bytes | None:
+        if not self._source.startswith(("https://", "http://")):
+            folder = self._gateway.file(self._source.removeprefix("file://"))
+            try:
+                return await asyncio.to_thread(path_of(folder, experiment_id, day).read_bytes)
+            except FileNotFoundError:
+                return None
+        landing = self._gateway.settings.landing
+        token = private_text(self._gateway.file(landing.token_file)).strip() if landing.token_file else ""
+        context = ssl.create_default_context(cafile=self._gateway.file(landing.ca_file) if landing.ca_file else None)
+        async with httpx.AsyncClient(verify=context, timeout=_TIMEOUT, trust_env=False) as client:
+            answer = await client.get(
+                f"{self._source.rstrip('/')}/allocations/{experiment_id}",
+                params={"event_date": day.isoformat()},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return answer.content
+
+    def _keep(self, experiment_id: str, day: date, content: bytes) -> bool:
+        """Whether it was new. Raises AllocationProblem for what nobody may act on."""
+        found = verified(content, self._key)
+        if (found.experiment_id, found.event_date) != (experiment_id, day):
+            raise AllocationProblem(f"it holds {found.experiment_id} on {found.event_date}")
+        path = path_of(self._folder, experiment_id, day)
+        if path.exists() and path.read_bytes() == content:
+            return False
+        make_folder(path.parent)
+        write_atomically(path, content)
+        return True
+
+    def _forget(self) -> None:
+        """Drop what has not been in force for a week."""
+        oldest = (self._clock.now().date() - timedelta(days=_KEPT_DAYS)).isoformat()
+        for path in self._folder.glob("*/????-??-??.json"):
+            if path.stem < oldest:
+                path.unlink(missing_ok=True)

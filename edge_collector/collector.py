@@ -1,0 +1,316 @@
+"""The collector: one gateway at work. It starts the sources, closes intervals, seals, ships, and tells how it is.
+
+Each part runs until the whole is stopped, and a part that fails for a reason nobody thought of takes the whole down:
+systemd starts it anew, and what was durable is durable. An orderly stop closes the intervals and seals what there is,
+so that the next start has nothing to make up for.
+
+What does not belong here: what any of the parts does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from edge_collector import health, landing_target
+from edge_collector.allocation_fetch import AllocationFetcher
+from edge_collector.assign import Allocations, Assigner
+from edge_collector.clock import Clock, SystemClock
+from edge_collector.column_map import load_map
+from edge_collector.gateway import Gateway
+from edge_collector.intake import Intake
+from edge_collector.people import load_people
+from edge_collector.readings import AnyReading
+from edge_collector.seal import SealPolicy, seal
+from edge_collector.serving import listen, serve
+from edge_collector.ship import Shipper, Target
+from edge_collector.signing import load_signing_key
+from edge_collector.sources import Busy, Sink, http
+from edge_collector.sources.ble import Advertiser, BleScanner
+from edge_collector.sources.ble_records import RecordClient
+from edge_collector.sources.folder import FolderWatcher
+from edge_collector.spool import Spool
+from edge_collector.tally import Tally
+
+_log = logging.getLogger(__name__)
+
+_STEP: Final = 1.0
+"""Seconds that the wall clock must leave the monotonic one to be told: what a time source slews in between is not."""
+_CLOCK_EVERY: Final = 5.0
+_LAST_WORDS: Final = 10.0
+"""Seconds that an orderly stop gives the shipper to empty the spool."""
+_FORGET_EVERY: Final = 86_400.0
+
+
+class Collector:
+    """A gateway with all its parts; `run` until cancelled or `stop` is set."""
+
+    def __init__(
+        self, gateway: Gateway, *, clock: Clock | None = None, target: Target | None = None, adapter: str | None = None
+    ) -> None:
+        """Reads keys, opens sockets and the spool.
+
+        Raises KeyProblem, MapError, TargetError, CannotListen, SpoolProblem.
+        """
+        settings = gateway.settings
+        self.gateway, self.clock, self.tally = gateway, clock or SystemClock(), Tally()
+        self._adapter = adapter
+        people = load_people(gateway)
+        self._target = target or landing_target.target(gateway)
+        signing = settings.landing.signing_key_file
+        self._signing_key = load_signing_key(gateway.file(signing)) if signing else None
+        self._public_key = _public_key(gateway)
+        host, _, port = settings.gateway.health.rpartition(":")
+        self.health_listener = listen(host, int(port))
+        self.http_listener = listen(settings.http.host, settings.http.port) if settings.http else None
+        self.boot_id = f"{self.clock.now():%Y%m%dT%H%M%S}.{secrets.token_hex(4)}"
+        self.spool = Spool(
+            gateway.file(settings.gateway.spool),
+            gateway_id=gateway.id,
+            boot_id=self.boot_id,
+            max_bytes=settings.gateway.spool_mb * 1024**2,
+        )
+        self.intake = Intake(gateway, self.spool, people, self.clock, clock_id(), self.tally)
+        self.folders = [
+            FolderWatcher(
+                gateway.file(watched.path),
+                watched,
+                load_map(gateway.file(watched.map), gateway.site, gateway.id),
+                lambda number: people.user_id(number) or "",
+                self.intake.take_rows,
+                self.clock,
+                self.spool.states(),
+            )
+            for watched in settings.folders
+        ]
+        allocations = None
+        if self._public_key is not None:
+            allocations = Allocations(self._allocation_folder, self._public_key, self.tally)
+        self.assigner = Assigner(gateway, self.spool, people, self.intake.stamp, self.tally, allocations)
+        self.shipper = Shipper(_Outbox(self.spool, self.tally), self._target, self.clock)
+        self._policy = SealPolicy(settings.landing.segment_rows, timedelta(seconds=settings.landing.segment_seconds))
+        self._offset = self._wall_minus_monotonic()
+        self._stepped = 0.0
+        self._synced = self.clock.synced()
+        self._told_refused: dict[tuple[str, str], int] = {}
+        self.ready = asyncio.Event()
+
+    @property
+    def _allocation_folder(self) -> Path:
+        return self.gateway.file(self.gateway.settings.gateway.spool).parent / "allocations"
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Work until `stop` is set (or for ever), then end in order."""
+        stop = stop or asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(part, name=name) for name, part in self._parts()]
+                self.ready.set()
+                await stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._end()
+
+    def _parts(self) -> Iterable[tuple[str, Any]]:
+        settings = self.gateway.settings
+        yield "intervals", self._every(settings.gateway.report_seconds, self.intake.close_intervals)
+        yield "sealing", self._every(min(5.0, settings.landing.segment_seconds / 2), self.seal)
+        yield "clock", self._every(_CLOCK_EVERY, self.watch_clock)
+        yield "heartbeat", self._every(settings.gateway.heartbeat_seconds, self.beat, at_once=True)
+        yield "forgetting", self._every(_FORGET_EVERY, self._forget)
+        yield "shipping", self.shipper.run()
+        yield from self._bluetooth()
+        for folder in self.folders:
+            yield "folder", folder.run()
+        if settings.http is not None and self.http_listener is not None:
+            cert, key = (
+                self.gateway.file(name) if name else None for name in (settings.http.tls_cert, settings.http.tls_key)
+            )
+            posted = http.application(self.gateway, self.intake.take)
+            yield "http", serve(posted, self.http_listener, tls_cert=cert, tls_key=key)
+        if settings.allocations is not None and self._public_key is not None:
+            fetcher = AllocationFetcher(self.gateway, self._allocation_folder, self._public_key, self.clock, self.tally)
+            yield "allocations", self._every(settings.allocations.refresh_seconds, fetcher.fetch, at_once=True)
+        answers = health.app(self.spool, self.tally, self.clock, self.assigner, lambda: self._stepped)
+        yield "health", serve(answers, self.health_listener)
+
+    def _bluetooth(self) -> Iterable[tuple[str, Any]]:
+        advertisers: dict[str, Advertiser] = {}
+        logs = []
+        for known in self.gateway.devices:
+            met = known.met
+            if met.source == "bthome" and met.address:
+                advertisers[met.address] = Advertiser(met.bindkey)
+            elif met.source == "pair" and met.outer_address and met.inner_address:
+                advertisers[met.outer_address] = Advertiser(met.bindkey, "outer")
+                advertisers[met.inner_address] = Advertiser(met.bindkey, "inner")
+            elif met.source == "records" and met.address and met.address not in logs:
+                logs.append(met.address)
+        if not advertisers and not logs:
+            return
+        # Terminals and tills are listed too, so that the scanner knows where they are when they are to be connected.
+        listened = advertisers | {address: Advertiser() for address in logs}
+        scanner = BleScanner(listened, self._take_advertised, self.clock, adapter=self._adapter)
+        yield "scanner", scanner.run()
+        connecting = asyncio.Lock()
+        for address in logs:
+            client = RecordClient(
+                address,
+                self._take_logged(address),
+                self._resume_from,
+                self.clock,
+                adapter=self._adapter,
+                locate=scanner.locate,
+                connecting=connecting,
+            )
+            yield f"records {address}", client.run()
+
+    async def _take_advertised(self, readings: Sequence[AnyReading]) -> None:
+        await self.intake.take("bluetooth", readings)
+
+    def _take_logged(self, address: str) -> Sink:
+        async def take(readings: Sequence[AnyReading]) -> None:
+            keys = [reading.key for reading in readings if reading.key is not None]
+            states: Mapping[str, str] = {_log_subject(address): keys[-1]} if keys else {}
+            await self.intake.take("records", readings, states)
+
+        return take
+
+    def _resume_from(self, address: str) -> tuple[str, int] | None:
+        last = self.intake.state(_log_subject(address))
+        if last is None:
+            return None
+        log_id, _, sequence = last.rpartition(":")
+        return log_id, int(sequence) + 1
+
+    # What is done again and again -------------------------------------------------------------------------------------
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[Any]], *, at_once: bool = False) -> None:
+        """Do it every so many seconds. What fails for want of room is done again next time."""
+        if not at_once:
+            await self.clock.sleep(seconds)
+        while True:
+            with suppress(Busy):
+                await do()
+            await self.clock.sleep(seconds)
+
+    async def seal(self, *, everything: bool = False) -> int:
+        """Seal what is due; returns the number of segments."""
+        made = 0
+        while segments := await asyncio.to_thread(
+            seal,
+            self.spool,
+            self.gateway.site,
+            self._policy,
+            self.clock.now(),
+            signing_key=self._signing_key,
+            everything=everything,
+        ):
+            made += len(segments)
+            self.shipper.wake()
+        return made
+
+    async def watch_clock(self) -> None:
+        """Tell when the wall clock was set, and correct what was captured before it was right."""
+        synced, offset = self.clock.synced(), self._wall_minus_monotonic()
+        step = offset - self._offset
+        if abs(step) >= _STEP:
+            self._offset, self._stepped = offset, self._stepped + step
+            _log.warning("the wall clock was set by %+.3f s", step)
+            detail = "synced" if synced else "unsynced"
+            await self.intake.tell(
+                self._everywhere({"kind": "clock_step", "value": round(step * 1000), "detail": detail})
+            )
+        if synced and not self._synced:
+            corrected = await asyncio.to_thread(self.spool.synced, self.intake.stamp())
+            _log.info("the clock is synchronised; the times of %d records were corrected", corrected)
+        self._synced = synced
+
+    async def beat(self) -> None:
+        """A heartbeat of the gateway and of each of its devices, and what was left out since the last one."""
+        depth = await asyncio.to_thread(self.spool.depth)
+        events = [*self._everywhere({"kind": "heartbeat", "value": depth.records + depth.segment_rows})]
+        now = self.clock.monotonic()
+        for (venue_id, device_id), at in sorted(self.tally.heard_at.items()):
+            battery = self.tally.battery.get((venue_id, device_id))
+            detail = None if battery is None else f"battery {battery} %"
+            event = {"kind": "heartbeat", "subject": device_id, "value": round(now - at), "detail": detail}
+            events.append((venue_id, event))
+        refused = dict(self.tally.refused)
+        for (source, reason), n in sorted(refused.items()):
+            if (more := n - self._told_refused.get((source, reason), 0)) > 0:
+                events += self._everywhere({"kind": "refused", "subject": reason, "value": more, "detail": source})
+        await self.intake.tell(events)
+        self._told_refused = refused
+
+    def _everywhere(self, event: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+        """An event of the gateway, told by its own device at each of its venues that has one."""
+        venues = dict.fromkeys(k.venue.id for k in self.gateway.devices if k.device.stream == "gateway_events")
+        return [(venue_id, event) for venue_id in venues]
+
+    async def _forget(self) -> None:
+        now = self.clock.now()
+        ended = [e.id for e in self.gateway.site.experiments if e.last_date < now.date() - timedelta(days=2)]
+        await asyncio.to_thread(self.spool.forget, now, ended)
+
+    def _wall_minus_monotonic(self) -> float:
+        return self.clock.now().timestamp() - self.clock.monotonic()
+
+    async def _end(self) -> None:
+        """Close, seal, ship what can be shipped at once, and let go."""
+        try:
+            with suppress(Busy):
+                await self.intake.close_intervals()
+                await self.beat()
+            await self.seal(everything=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self.shipper.run(until_empty=True)
+            await self._target.close()
+        finally:
+            await asyncio.to_thread(self.spool.close)
+
+
+class _Outbox:
+    """The spool, with an eye on what is confirmed and what is not."""
+
+    def __init__(self, spool: Spool, tally: Tally) -> None:
+        self._spool, self._tally = spool, tally
+        self._under_way: dict[int, tuple[str, int]] = {}
+        self.segment = spool.segment
+
+    def confirmed(self, segment_id: int) -> None:
+        stream, rows = self._spool.confirmed(segment_id)
+        self._tally.shipped[stream] += rows
+        self._tally.alarms.pop(f"segment {segment_id}", None)
+
+    def refused(self, segment_id: int, why: str) -> None:
+        self._spool.refused(segment_id, why)
+        self._tally.alarms[f"segment {segment_id}"] = why
+
+
+def clock_id() -> str:
+    """The run of the monotonic clock: one start of this machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return secrets.token_hex(8)  # then nothing of an earlier run can be corrected
+
+
+def _log_subject(address: str) -> str:
+    return f"log/{address}"
+
+
+def _public_key(gateway: Gateway) -> Ed25519PublicKey | None:
+    allocations = gateway.settings.allocations
+    return None if allocations is None else Ed25519PublicKey.from_public_bytes(b64decode(allocations.public_key))

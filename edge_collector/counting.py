@@ -1,0 +1,272 @@
+"""Counting: what a device counted in an interval, from the running totals in its frames. Pure: state in, state out.
+
+The totals of one run of a device only grow, so they order its frames by themselves, and a lost, late or repeated frame
+does no harm. What can do harm is a frame of an earlier run, or an old one that looks like the first of a new run. Three
+rules keep those out, and nothing is lost by waiting, because totals are cumulative:
+
+1. **What cannot be a replay counts at once**: an encrypted frame whose counter is higher than any heard before, or
+   totals higher than any that an earlier run has reached. The former are also believed when they fall: a reset.
+2. **What could be one waits** `settle_seconds`. After a reset the earlier run's frames can be replayed as if they
+   continued the new one; a rise is counted when nobody has contradicted it that long, and the living device would.
+3. **What contradicts the device is a rival**: totals that fell, or (after a gap) a number that does not follow. A rival
+   takes over when it has been the only voice for `settle_seconds` and three frames: one frame that continues the
+   device, or one that contradicts the rival, and it was a replay. So a recorded hour beside the living device changes
+   nothing, and a rebooted device is found however many of its frames are lost.
+
+All three rest on one assumption: a living device is heard at least once in `settle_seconds`. It cannot be told from a
+recording of itself by what it says, only by its still being there. 60 s is twice the advertising pause of slow battery
+sensors, and as long as the reporting interval, so that a reset is counted two or three reports late.
+
+Packet ids only help to tell voices apart: 8 bits wrap within minutes, and a replayed one looks newer as often as older.
+
+**Epochs.** The first frame ever heard is the baseline: whom the device counted before is not known to have come now. A
+run that takes over with lower totals opens a new epoch and its totals since zero are counted in full. A rise, or a
+total since zero, of more people than can have passed since the device was last heard (a glitch, another device under
+this address, totals restored from an older save) opens one as well, and there the total is only the new baseline.
+A fall from just below 2^8, 2^16 or 2^32 to just above zero whose frame follows by number, while the other direction
+did not fall, is a wrap: it is unrolled, and the epoch goes on. A wrap that was not seen as closely is taken for a reset
+and undercounts; it never overcounts. What nobody can see undercounts too: a reset
+that is not heard before the new totals have passed the old ones, and a rise that still waited when its device was reset
+once more.
+
+What does not belong here: which devices are known, where states are kept, what a record looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from pydantic import TypeAdapter
+
+from edge_collector.readings import Dropped, Totals
+from edge_collector.voices import RULES, Point, Rules, Voice
+
+_WIDTHS: Final = (8, 16, 32)
+_NEAR_WRAP: Final = 16
+"""People: how close to the top and to zero both sides of a wrap must have been heard."""
+_FRAMES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted and not yet recorded of one epoch, with the totals that prove it."""
+
+    device_epoch: int
+    in_count: int
+    out_count: int | None
+    in_total: int
+    out_total: int | None
+    unpaired_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalCounts:
+    """One interval of one epoch, by the names of the record contract."""
+
+    interval_start: datetime
+    interval_end: datetime
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened:
+    """For a `gateway_events` record of that kind: the device began to count anew."""
+
+    device: str
+    epoch: int
+    detail: str
+
+
+Told = Dropped | EpochOpened
+
+
+@dataclass(frozen=True, slots=True)
+class CounterState:
+    """All that is known of one device. Kept in the transaction that keeps its records, it makes a crash a non-event."""
+
+    main: Voice
+    settled: Point
+    """Totals up to which the device is believed."""
+    recorded: tuple[int, int]
+    """Totals up to which intervals were closed, in this epoch and with wraps unrolled."""
+    highest: tuple[int, int]
+    """The highest totals that a replay could say."""
+    counter: int | None = None
+    """The highest encryption counter ever heard; None while the device was never heard encrypted."""
+    epoch: int = 1
+    wrapped: tuple[int, int] = (0, 0)
+    rival: Voice | None = None
+    heard: bool = True
+    """Since the last interval was closed."""
+    ended: tuple[Counts, ...] = ()
+    unpaired: tuple[int, int] | None = None
+    """Running total of unpaired triggers, and what of it was recorded."""
+
+    def to_json(self) -> bytes:
+        return _JSON.dump_json(self)
+
+    @staticmethod
+    def from_json(text: bytes | str) -> CounterState:
+        return _JSON.validate_json(text)
+
+
+_JSON: Final = TypeAdapter(CounterState)
+
+
+class Heard(NamedTuple):
+    """The state after a reading (None: nothing is known yet) and what is to be told of it."""
+
+    state: CounterState | None
+    told: tuple[Told, ...] = ()
+
+
+def count(
+    state: CounterState | None, reading: Totals, at: float, rules: Rules = RULES, *, unpaired_total: int | None = None
+) -> Heard:
+    """One frame of a device, heard `at` seconds by a clock that does not step (`time.monotonic`).
+
+    A time before the last one means that the gateway was restarted: every wait begins anew. Told are `Dropped` as
+    `downgraded` (a plain frame of a device that encrypts), `negative_total`, `reordered`, or `replayed`: as soon as it
+    is certain, so with the number of frames that waited.
+    """
+    if state is not None and state.counter is not None and reading.counter is None:
+        return Heard(state, (_dropped(reading, "downgraded"),))
+    if reading.in_total < 0 or (reading.out_total or 0) < 0:
+        return Heard(state, (_dropped(reading, "negative_total"),))
+    number = reading.packet_id if reading.counter is None else reading.counter
+    point = Point(reading.in_total, reading.out_total, number)
+    if state is None:
+        highest = (point.ins, point.outs or 0)
+        unpaired = None if unpaired_total is None else (unpaired_total, unpaired_total)
+        return Heard(CounterState(Voice.of(point, at), point, highest, highest, reading.counter, unpaired=unpaired))
+    if at < max(state.main.heard_at, state.rival.heard_at if state.rival else at):
+        state = resumed(state, at)
+    if unpaired_total is not None:
+        state = replace(state, unpaired=(unpaired_total, state.unpaired[1] if state.unpaired else unpaired_total))
+    if reading.counter is not None and (state.counter is None or reading.counter > state.counter):
+        return _take_over(replace(state, counter=reading.counter), reading, Voice.of(point, at), at, rules)
+    return _weigh(state, reading, point, at, rules)
+
+
+def resumed(state: CounterState, at: float) -> CounterState:
+    """The state at a start of the gateway, when the clock of before means nothing: every wait begins anew."""
+    return replace(state, main=state.main.waits_anew(at), rival=state.rival and state.rival.waits_anew(at))
+
+
+def close_interval(
+    state: CounterState, start: datetime, seconds: float
+) -> tuple[CounterState, tuple[IntervalCounts, ...]]:
+    """Close the interval that began at `start` and lasted `seconds` by a clock that does not step.
+
+    So its end lies after its start whatever the wall clock does. One entry for each epoch that counted in it; none when
+    the device was not heard. Raises ValueError for a start without offset or a duration that is not positive.
+    """
+    if start.tzinfo is None or seconds <= 0:
+        raise ValueError(f"an interval from {start} of {seconds} s is given; an aware start and some time are expected")
+    counted = state.ended + ((_counts(state),) if state.heard else ())
+    end = start + timedelta(seconds=seconds)
+    if state.heard:
+        unpaired = state.unpaired and (state.unpaired[0], state.unpaired[0])
+        state = replace(state, recorded=_totals(state), unpaired=unpaired)
+    return replace(state, heard=False, ended=()), tuple(IntervalCounts(start, end, c) for c in counted)
+
+
+def _weigh(state: CounterState, reading: Totals, point: Point, at: float, rules: Rules) -> Heard:
+    """A frame that proves nothing by itself: the device goes on, or a rival speaks."""
+    main, rival = state.main, state.rival
+    numbers = 2**8 if state.counter is None else 2**32
+    of_rival = rival is not None and point.covers(rival.newest) and point.follows(rival.newest, numbers)
+    plausible = rules.plausible(point.rise(main.newest), at - main.heard_at)
+    higher = point.ins > state.highest[0] or (point.outs or 0) > state.highest[1]
+    believed = state.counter is None and point.covers(state.settled) and higher and plausible
+    follows = point.covers(main.newest) and point.follows(main.newest, numbers) and plausible
+    if follows or (believed and not of_rival):
+        main, settled = main.hear(point, at), state.settled
+        if believed:
+            main, settled = main.marked(at), point
+        elif at - main.marked_at >= rules.settle_seconds:
+            main, settled = main.marked(at), main.mark
+        return Heard(replace(state, main=main, settled=settled, rival=None, heard=True), _replayed(reading, rival))
+
+    if point.covers(state.settled) and main.contradicted(point, at, rules):
+        state = replace(state, main=replace(main, marked_at=at, disputed=True))
+    if not of_rival and main.has_late(point, at, rules):
+        return Heard(state, (_dropped(reading, "reordered"),))
+    told: tuple[Told, ...] = ()
+    if rival is not None and of_rival:
+        rival = rival.hear(point, at)
+    elif rival is not None and rival.has_late(point, at, rules) and not rival.contradicted(point, at, rules):
+        told = (_dropped(reading, "reordered"),)
+    else:
+        told, rival = _replayed(reading, rival), Voice.of(point, at)
+    highest = max(state.highest[0], point.ins), max(state.highest[1], point.outs or 0)
+    state = replace(state, rival=rival, highest=highest)
+    if rival.frames >= _FRAMES and at - rival.marked_at >= rules.settle_seconds:
+        return _take_over(state, reading, rival, at, rules)
+    return Heard(state, told)
+
+
+def _take_over(state: CounterState, reading: Totals, voice: Voice, at: float, rules: Rules) -> Heard:
+    """`voice` is the device from now on, and its mark is believed; what that means for the count."""
+    old, new, main = state.settled, voice.mark, state.main
+    elapsed = at - main.heard_at
+    told = _replayed(reading, state.rival) if voice is not state.rival else ()
+    after = replace(state, main=voice.marked(at), settled=new, rival=None, heard=True)
+    if new.covers(old) and rules.plausible(new.rise(old), elapsed):
+        return Heard(after, told)
+    if not new.covers(old) and not main.disputed:
+        old = main.newest  # The last that the old run said; nobody has contradicted it since.
+    state = replace(state, settled=old)
+    if wraps := _wraps(old, new, 2**8 if state.counter is None else 2**32):
+        return Heard(replace(after, wrapped=(state.wrapped[0] + wraps[0], state.wrapped[1] + wraps[1])), told)
+    said = (new.ins, new.outs or 0)
+    reset = not new.covers(old) and (new.outs is None) == (old.outs is None)
+    real = reset and rules.plausible(max(said), elapsed)
+    unrecorded = _counts(state)
+    after = replace(
+        after,
+        epoch=state.epoch + 1,
+        recorded=(0, 0) if real else said,
+        wrapped=(0, 0),
+        highest=(max(state.highest[0], old.ins), max(state.highest[1], old.outs or 0)),
+        ended=state.ended + ((unrecorded,) if unrecorded.in_count or unrecorded.out_count else ()),
+    )
+    how = "counted since zero" if real else "not counted: more people than can have passed, or another kind of counter"
+    detail = f"in {old.ins} to {new.ins}, out {old.outs} to {new.outs}; {how}"
+    return Heard(after, (*told, EpochOpened(reading.device, after.epoch, detail)))
+
+
+def _wraps(old: Point, new: Point, numbers: int) -> tuple[int, int] | None:
+    """What each total lost by going over its top; None when this is no wrap."""
+    if old.number is None or not new.follows(old, numbers) or (new.outs is None) != (old.outs is None):
+        return None
+    lost = [_wrap(old.ins, new.ins), _wrap(old.outs or 0, new.outs or 0)]
+    return None if None in lost or not any(lost) else (lost[0] or 0, lost[1] or 0)
+
+
+def _wrap(old: int, new: int) -> int | None:
+    if new >= old:
+        return 0
+    return next((2**w for w in _WIDTHS if 0 < 2**w - old <= _NEAR_WRAP and new < _NEAR_WRAP), None)
+
+
+def _totals(state: CounterState) -> tuple[int, int]:
+    return state.settled.ins + state.wrapped[0], (state.settled.outs or 0) + state.wrapped[1]
+
+
+def _counts(state: CounterState) -> Counts:
+    ins, outs = _totals(state)
+    one_way = state.settled.outs is None
+    unpaired = state.unpaired and max(0, state.unpaired[0] - state.unpaired[1])
+    out_count, out_total = (None, None) if one_way else (outs - state.recorded[1], outs)
+    return Counts(state.epoch, ins - state.recorded[0], out_count, ins, out_total, unpaired)
+
+
+def _dropped(reading: Totals, reason: str) -> Dropped:
+    return Dropped(device=reading.device, reason=reason)
+
+
+def _replayed(reading: Totals, rival: Voice | None) -> tuple[Told, ...]:
+    return () if rival is None else (Dropped(device=reading.device, reason="replayed", count=rival.frames),)

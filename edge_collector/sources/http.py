@@ -1,0 +1,187 @@
+"""HTTP in: terminals that post by their vendors' protocols, and a plain JSON endpoint for everything else.
+
+| request                                         | protocol           | answer                             |
+|-------------------------------------------------|--------------------|------------------------------------|
+| POST /readings/<venue>/<device>                 | `codecs.plain`     | 200 and what became of the entries |
+| GET, POST /iclock/cdata, GET /iclock/getrequest | `codecs.zkteco`    | as the protocol wants it           |
+| POST /hikvision/<serial>                        | `codecs.hikvision` | 200                                |
+
+An answer of 200 says that what was taken is durable. 503 with `Retry-After` says that there is no room now and nothing
+was kept, 401 that the token is missing or wrong, 413 that the body is too long. A sender with a `token_file` in
+edge.toml must show its token: `Authorization: Bearer <token>`, as a password (Basic), or, because some terminals know
+no headers, as the first part of the path: `/with/<token>/iclock/cdata`.
+
+What does not belong here: what bodies mean (`codecs`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from edge_collector.codecs import hikvision, plain, zkteco
+from edge_collector.gateway import Gateway, Known
+from edge_collector.intake import Receipt
+from edge_collector.people import private_text
+from edge_collector.readings import AnyReading, Dropped
+from edge_collector.sources import Busy
+
+_BODY_SECONDS: Final = 30.0
+_RETRY_AFTER: Final = {"Retry-After": "30"}
+_PROBLEMS_TOLD: Final = 10
+
+
+class Taker(Protocol):
+    """Where readings go; see `Intake.take`."""
+
+    async def __call__(self, source: str, readings: list[AnyReading], /) -> Receipt: ...
+
+
+class _Answer(Exception):
+    """The request ends here."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.response = JSONResponse({"error": message}, status, headers)
+
+
+def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SECONDS) -> Starlette:
+    """The ASGI application. Raises KeyProblem for a token file that is absent or can be read by others."""
+    assert gateway.settings.http is not None
+    senders = _Senders(gateway)
+    most = gateway.settings.http.max_body_mb * 1024**2
+
+    def route(path: str, answer: Callable[[Request], Awaitable[Response]], *methods: str) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except _Answer as end:
+                return end.response
+            except Busy as busy:
+                return JSONResponse({"error": f"{busy}; nothing was kept, send it again"}, 503, _RETRY_AFTER)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody is there to read it
+
+        return Route(path, endpoint, methods=list(methods))
+
+    async def readings(request: Request) -> Response:
+        known = senders.known(request, "http", f"{request.path_params['venue']}/{request.path_params['device']}")
+        given = plain.decode(await _body(request, most, body_seconds), known.met.name)
+        return _told(await take("http", given), given)
+
+    async def attendance(request: Request) -> Response:
+        serial = request.query_params.get("SN", "")
+        known = senders.known(request, "zkteco", serial)
+        if request.method == "GET":
+            return PlainTextResponse(zkteco.handshake(serial))
+        body = await _body(request, most, body_seconds)
+        given = zkteco.decode(
+            request.query_params.get("table", ""),
+            body,
+            serial,
+            known.venue.time_zone,
+            statuses=known.met.statuses or zkteco.STATUSES,
+            direction=known.met.direction,
+        )
+        await take("zkteco", given)
+        return PlainTextResponse(zkteco.accepted(zkteco.count_lines(body)))
+
+    async def idle(request: Request) -> Response:
+        senders.known(request, "zkteco", request.query_params.get("SN", ""))
+        return PlainTextResponse(zkteco.IDLE)
+
+    async def events(request: Request) -> Response:
+        serial = request.path_params["serial"]
+        known = senders.known(request, "hikvision", serial)
+        given = hikvision.decode(
+            await _body(request, most, body_seconds),
+            request.headers.get("content-type", ""),
+            serial,
+            known.venue.time_zone,
+            statuses=known.met.statuses or hikvision.STATUSES,
+            direction=known.met.direction,
+        )
+        await take("hikvision", given)
+        return JSONResponse({})
+
+    routes = [
+        route("/readings/{venue}/{device}", readings, "POST"),
+        route("/iclock/cdata", attendance, "GET", "POST"),
+        route("/iclock/getrequest", idle, "GET"),
+        route("/hikvision/{serial}", events, "POST"),
+    ]
+    return Starlette(routes=[*routes, Mount("/with/{token}", routes=routes)])
+
+
+def _told(receipt: Receipt, given: list[AnyReading]) -> Response:
+    """What became of the entries of a plain request; 422 when none of them could be taken."""
+    problems = [reading.detail or reading.reason for reading in given if isinstance(reading, Dropped)]
+    content = {
+        "written": receipt.written,
+        "repeated": receipt.repeated,
+        "refused": dict(receipt.refused),
+        "problems": problems[:_PROBLEMS_TOLD],
+    }
+    return JSONResponse(content, 422 if given and len(problems) == len(given) else 200)
+
+
+async def _body(request: Request, most: int, seconds: float) -> bytes:
+    """The body, as long as it is not too long, nor too slow."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise _Answer(413, f"more than {most} bytes are given; send less at a time")
+                parts.append(part)
+    except TimeoutError:
+        raise _Answer(408, f"the body took longer than {seconds:g} s; send it again") from None
+    return b"".join(parts)
+
+
+class _Senders:
+    """Who may send, and by which token."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._known: dict[tuple[str, str], Known] = {
+            (known.met.source, name): known for known in gateway.devices for name in known.met.names
+        }
+        self._tokens = {
+            known.met.token_file: private_text(gateway.file(known.met.token_file)).strip().encode()
+            for known in gateway.devices
+            if known.met.token_file is not None
+        }
+
+    def known(self, request: Request, source: str, name: str) -> Known:
+        """The device that sends. Strangers and wrong tokens get the same answer, so that nobody can try out names."""
+        known = self._known.get((source, name))
+        shown = _shown_token(request)
+        expected = self._tokens.get(known.met.token_file or "", b"") if known else b"\x00"
+        if known is None or (expected and not hmac.compare_digest(shown, expected)):
+            raise _Answer(
+                401,
+                "this device and token are not known here; a device of edge.toml and its token are expected",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return known
+
+
+def _shown_token(request: Request) -> bytes:
+    if (token := request.path_params.get("token")) is not None:
+        return str(token).encode()
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "basic":
+        try:
+            return b64decode(given, validate=True).partition(b":")[2]
+        except ValueError:
+            return b""
+    return given.strip().encode() if kind.lower() == "bearer" else b""

@@ -1,0 +1,87 @@
+"""Voices: what is said under one device's address, and whether it can all come from one run of one device.
+
+What does not belong here: whom to believe, and what is counted (`counting`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+_FOLLOWS: Final = 64
+"""A frame follows another when fewer numbers than this lie between: a minute of loss, a quarter of all packet ids."""
+_DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may be set to a site's devices. `reorder_seconds`: how late a relayed frame may be and still be innocent."""
+
+    settle_seconds: float = 60
+    reorder_seconds: float = 2
+    people_per_second: float = 10
+    people_at_once: int = 500
+
+    def plausible(self, rise: int, seconds: float) -> bool:
+        return rise <= self.people_at_once + self.people_per_second * seconds
+
+
+RULES: Final = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one frame said. `number` is its encryption counter, or else its packet id."""
+
+    ins: int
+    outs: int | None
+    number: int | None
+
+    def covers(self, other: Point) -> bool:
+        """Whether the same run can have said `other` before."""
+        if self.outs is None or other.outs is None:
+            return self.outs is other.outs and self.ins >= other.ins
+        return self.ins >= other.ins and self.outs >= other.outs
+
+    def follows(self, other: Point, numbers: int) -> bool:
+        """Whether its number is the same as the other's or one of the next, where they have one."""
+        return self.number is None or other.number is None or (self.number - other.number) % numbers < _FOLLOWS
+
+    def rise(self, other: Point) -> int:
+        return max(self.ins - other.ins, (self.outs or 0) - (other.outs or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Frames that continue each other. `mark` is a point of it that waits to be contradicted, since `marked_at`."""
+
+    newest: Point
+    mark: Point
+    marked_at: float
+    changed_at: float
+    heard_at: float
+    frames: int = 1
+    disputed: bool = False
+
+    @classmethod
+    def of(cls, point: Point, at: float) -> Voice:
+        return cls(point, point, at, at, at)
+
+    def hear(self, point: Point, at: float) -> Voice:
+        changed = self.changed_at if point == self.newest else at
+        return replace(self, newest=point, changed_at=changed, heard_at=at, frames=self.frames + 1)
+
+    def marked(self, at: float) -> Voice:
+        """With its newest point as the next that waits."""
+        return replace(self, mark=self.newest, marked_at=at, disputed=False)
+
+    def waits_anew(self, at: float) -> Voice:
+        return replace(self, marked_at=at, changed_at=at, heard_at=at - _DAY)
+
+    def has_late(self, point: Point, at: float, rules: Rules) -> bool:
+        """Whether this is one of its own frames that another one overtook."""
+        return self.newest.covers(point) and at <= self.changed_at + rules.reorder_seconds
+
+    def contradicted(self, point: Point, at: float, rules: Rules) -> bool:
+        """Whether somebody is still behind the mark who should have passed it."""
+        return not point.covers(self.mark) and at > self.marked_at + rules.reorder_seconds

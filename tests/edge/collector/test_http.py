@@ -1,0 +1,155 @@
+"""Over HTTP: what is answered with 200 lands, once; what is not taken is said and counted; strangers get nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from edge_collector.collector import Collector
+from tests.edge.collector.box import Box, device
+
+Post = Callable[..., Awaitable[httpx.Response]]
+NOW = datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path).write(
+        device("entrance", "http")
+        + device("terminal", "zkteco", serial="ZK1")
+        + device("till", "http")
+        + device("desk", "http", token_file="desk.token")
+        + device("gateway", "gateway"),
+    )
+
+
+def run(box: Box, talk: Callable[[Collector, httpx.AsyncClient], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with box.running() as collector:
+            assert collector.http_listener is not None
+            port = collector.http_listener.getsockname()[1]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                await talk(collector, client)
+
+    box.secret("desk.token", "open sesame")
+    asyncio.run(main())
+
+
+def order(n: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"8812/{n}", "order_id": "8812", "order_no": n, "member_number": "13085", "ordered_at": NOW,
+        "category_id": "coffee", "quantity": 2, "amount": "7.60", "currency": "EUR", "status": "completed",
+    } | more  # fmt: skip
+
+
+def test_orders_land_once_however_often_they_are_sent(box: Box) -> None:
+    async def talk(_: Collector, client: httpx.AsyncClient) -> None:
+        for _ in range(3):
+            answer = await client.post("/readings/riverside/till", json={"orders": [order(1), order(2)]})
+            assert answer.status_code == 200, answer.text
+        assert answer.json()["repeated"] == 2
+
+    run(box, talk)
+    landed = box.landed("orders")
+    assert [(r["order_id"], r["order_no"], r["amount"]) for r in landed] == [("8812", 1, "7.60"), ("8812", 2, "7.60")]
+    assert all(r["user_id"].startswith("k1:") for r in landed)
+    assert "13085" not in str(landed)
+
+
+def test_a_bad_entry_is_told_and_the_good_ones_stay(box: Box) -> None:
+    async def talk(_: Collector, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/readings/riverside/till", json={"orders": [order(1), order(2, quantity="2")]})
+        assert answer.status_code == 200
+        assert answer.json()["written"] == 1
+        assert answer.json()["refused"] == {"bad_entry": 1}
+        assert "orders[1]" in answer.json()["problems"][0]
+        answer = await client.post("/readings/riverside/till", content=b"\xff not json")
+        assert answer.status_code == 422
+
+    run(box, talk)
+    assert len(box.landed("orders")) == 1
+    told = [(e["subject"], e["value"], e["detail"]) for e in box.landed("gateway_events") if e["kind"] == "refused"]
+    assert told == [("bad_entry", 1, "http"), ("broken", 1, "http")]
+
+
+def test_a_terminal_posts_its_log(box: Box) -> None:
+    async def talk(_: Collector, client: httpx.AsyncClient) -> None:
+        hello = await client.get("/iclock/cdata", params={"SN": "ZK1", "options": "all"})
+        assert hello.text.startswith("GET OPTION FROM: ZK1")
+        local = datetime.now().astimezone(UTC)
+        line = f"13085\t{local:%Y-%m-%d %H:%M:%S}\t0\t15\t0\n13085\t{local:%Y-%m-%d %H:%M:%S}\t1\t15\t0\n"
+        for _ in range(2):
+            answer = await client.post("/iclock/cdata", params={"SN": "ZK1", "table": "ATTLOG"}, content=line.encode())
+            assert answer.text == "OK: 2"
+        photo = await client.post("/iclock/cdata", params={"SN": "ZK1", "table": "ATTPHOTO"}, content=b"\xff\xd8" * 99)
+        assert photo.status_code == 200
+
+    run(box, talk)
+    assert [r["direction"] for r in box.landed("face_visits")] == ["enter", "leave"]
+    (refused,) = (e for e in box.landed("gateway_events") if e["subject"] == "biometric")
+    assert refused["value"] >= 1
+
+
+def test_strangers_and_wrong_tokens_get_the_same_answer(box: Box) -> None:
+    async def talk(collector: Collector, client: httpx.AsyncClient) -> None:
+        link = {"links": [{"id": "1", "terminal_number": "T4", "member_number": "13085", "action": "link"}]}
+        answers = [
+            await client.post("/readings/riverside/nobody", json=link),
+            await client.post("/readings/riverside/desk", json=link),
+            await client.post("/readings/riverside/desk", json=link, headers={"Authorization": "Bearer open"}),
+            await client.post("/with/open/readings/riverside/desk", json=link),
+        ]
+        assert {(a.status_code, a.text) for a in answers} == {(401, answers[0].text)}
+        assert ("http", "identity_links") not in collector.tally.captured
+        good = [
+            await client.post("/readings/riverside/desk", json=link, headers={"Authorization": "Bearer open sesame"}),
+            await client.post("/readings/riverside/desk", json=link, auth=("desk", "open sesame")),
+            await client.post("/with/open sesame/readings/riverside/desk", json=link),
+        ]
+        assert [a.status_code for a in good] == [200, 200, 200]
+
+    run(box, talk)
+    assert len(box.landed("identity_links")) == 1
+
+
+def test_a_body_that_is_too_long_is_not_read_to_its_end(box: Box) -> None:
+    async def talk(_: Collector, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/readings/riverside/till", content=b" " * (9 * 1024**2))
+        assert answer.status_code == 413
+
+    run(box, talk)
+
+
+def test_without_room_senders_are_asked_to_come_back(box: Box) -> None:
+    async def talk(collector: Collector, client: httpx.AsyncClient) -> None:
+        collector.spool.max_bytes = 0
+        answer = await client.post("/readings/riverside/till", json={"orders": [order(1)]})
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        assert "spool" in collector.tally.alarms
+        collector.spool.max_bytes = 10**9
+        answer = await client.post("/readings/riverside/till", json={"orders": [order(1)]})
+        assert answer.json()["written"] == 1
+        assert "spool" not in collector.tally.alarms
+
+    run(box, talk)
+    assert len(box.landed("orders")) == 1
+
+
+def test_running_totals_become_intervals(box: Box) -> None:
+    async def talk(collector: Collector, client: httpx.AsyncClient) -> None:
+        for total in (100, 103, 107):
+            await client.post("/readings/riverside/entrance", json={"counts": [{"in_total": total, "out_total": 50}]})
+        await collector.intake.close_intervals()
+        await client.post("/readings/riverside/entrance", json={"counts": [{"in_total": 110, "out_total": 52}]})
+
+    run(box, talk)
+    landed = box.landed("entrance_counts")
+    assert [(r["in_count"], r["out_count"], r["in_total"]) for r in landed] == [(7, 0, 107), (3, 2, 110)]
+    assert landed[0]["interval_end"] == landed[1]["interval_start"]
