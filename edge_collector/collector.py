@@ -212,7 +212,7 @@ class Collector:
             self.spool,
             self.gateway.site,
             self._policy,
-            self.clock.now(),
+            self.intake.stamp(),
             signing_key=self._signing_key,
             everything=everything,
         ):

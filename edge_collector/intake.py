@@ -153,7 +153,7 @@ class Intake:
     def _captured(
         self, source: str, known: Known, reading: Visit | OrderLine | Link, stamp: Stamp, delivery: _Delivery
     ) -> Iterable[Capture]:
-        key = None if reading.key is None else f"{source}/{known.met.name}/{reading.key}"
+        key = reading.key and self._people.delivery_key(f"{source}/{known.met.name}/{reading.key}")
         place = (known.venue.id, known.device.id)
         if isinstance(reading, Visit):
             user_id = self._people.user_id(reading.member_number)
@@ -211,7 +211,7 @@ class Intake:
                 continue
             delivery.captures.append(
                 Capture(
-                    stream, rows.bound.venue.id, rows.bound.device.id, fields, key=key, version=version,
+                    stream, rows.bound.venue.id, rows.bound.device.id, fields, key=self._people.delivery_key(key), version=version,
                     dated_at=draft.instant, recorded_at=draft.recorded_at,
                 )
             )  # fmt: skip

@@ -5,6 +5,7 @@ What does not belong here: how a pseudonym is made (`pseudonym`).
 
 from __future__ import annotations
 
+import hmac
 import os
 import stat
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ class People:
     pseudonym_of: Pseudonymizer
     opted_out: frozenset[str] = frozenset()
     """Their pseudonyms; the file's member numbers are not kept in memory."""
+
+    def delivery_key(self, name: str) -> str:
+        """What a delivery is remembered by. Keyed, because a hash of a member and a time could be found by trying."""
+        return hmac.digest(self.pseudonym_of.key, f"delivery/{name}".encode(), "sha256").hex()[:32]
 
     def user_id(self, member_number: str | None) -> str | None:
         """The pseudonym; None of somebody who is not known, or opted out."""

@@ -1,7 +1,8 @@
 """Sealing: records of the spool become finished segments, each of one stream, one boot and one event date.
 
 A stream's records are sealed when there are enough of them, when the oldest has waited long enough, or when their event
-date is over. Records of a clock that was not synchronised wait for it, at most a day, then go as they are, marked.
+date is over. Records of a clock that was not synchronised wait for it, at most a day, then go as they are, marked; at
+once where the machine was started anew since, for then no sync can say any more when they were captured.
 
 What does not belong here: where segments go (`ship`), how a segment is written (`segment`).
 """
@@ -24,7 +25,7 @@ from edge_collector.event_time import event_date, rfc_3339
 from edge_collector.segment import pack_segment
 from edge_collector.signing import signed_manifest
 from edge_collector.site import Site, Venue
-from edge_collector.spool import SealedSegment, Spool
+from edge_collector.spool import SealedSegment, Spool, Stamp
 
 WAIT_FOR_SYNC: Final = timedelta(hours=24)
 _MINUTE_MS: Final = 60_000
@@ -59,21 +60,22 @@ def seal(
     spool: Spool,
     site: Site,
     policy: SealPolicy,
-    now: datetime,
+    stamp: Stamp,
     *,
     signing_key: Ed25519PrivateKey | None = None,
     everything: bool = False,
 ) -> list[SealedSegment]:
-    """Seal what is due at `now` (`everything`: all that does not wait for a sync); returns the new segments.
+    """Seal what is due at this moment (`everything`: all that does not wait for a sync); returns the new segments.
 
     Of a long backlog only a part, so that it takes neither much memory nor much time: call again while it returns some.
     """
     venues = {venue.id: _Dates(venue) for venue in site.venues}
+    now = stamp.wall
 
     def select(db: sqlite3.Connection) -> list[tuple[Sequence[int], SealedSegment]]:
         made: list[tuple[Sequence[int], SealedSegment]] = []
         for stream, boot_id in db.execute("SELECT DISTINCT stream, boot_id FROM records ORDER BY 1, 2").fetchall():
-            ready = _ready(db, stream, boot_id, now)
+            ready = _ready(db, stream, boot_id, stamp)
             backlog = len(ready) == _AT_ONCE
             for day, rows in _by_date(ready, venues):
                 for part in _due(rows, day, policy, now, venues, everything or backlog):
@@ -85,16 +87,15 @@ def seal(
     return spool.replace(select)
 
 
-def _ready(db: sqlite3.Connection, stream: str, boot_id: str, now: datetime) -> list[_Row]:
-    waited = int((now - WAIT_FOR_SYNC).timestamp() * 1000)
+def _ready(db: sqlite3.Connection, stream: str, boot_id: str, stamp: Stamp) -> list[_Row]:
+    waited = round((stamp.monotonic - WAIT_FOR_SYNC.total_seconds()) * 1000)
     found = db.execute(
         "SELECT id, boot_id, seq, venue_id, device_id, wall_ms + shift_ms,"
         " dated_ms + CASE WHEN own_times THEN shift_ms ELSE 0 END,"
         " CASE WHEN synced THEN 'synced' ELSE 'unsynced' END, CASE WHEN own_times THEN shift_ms ELSE 0 END, body"
-        " FROM records WHERE stream = ? AND boot_id = ? AND (synced OR wall_ms <= ? OR wall_ms > ?) ORDER BY seq"
+        " FROM records WHERE stream = ? AND boot_id = ? AND (synced OR clock_id <> ? OR monotonic_ms <= ?) ORDER BY seq"
         f" LIMIT {_AT_ONCE}",
-        # A wall clock from the future has not waited a day either, but never will.
-        (stream, boot_id, waited, int((now + WAIT_FOR_SYNC).timestamp() * 1000)),
+        (stream, boot_id, stamp.clock_id, waited),
     )
     return [_Row(*row) for row in found]
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from edge_collector.accuracy import Accuracy, ManualCount, misplaced
 from edge_collector.contract import STREAMS
 from edge_collector.event_time import TimeZone
 from edge_collector.experiment import Experiment
@@ -67,6 +68,8 @@ class Device(Entry):
     ]
     counting: Literal["directional", "passages"] = "directional"
     in_share: Annotated[Number, Field(ge=0, le=1)] | None = None
+    manual_count: ManualCount | None = None
+    accuracy: Accuracy | None = None
     position: Position | None = None
 
 
@@ -200,6 +203,8 @@ def _inconsistencies(parts: _Parts) -> Iterable[str]:
             yield f"devices[{i}].counting: 'passages' is given; only entrance_counts devices may count passages"
         if device.in_share is not None and device.counting != "passages":
             yield f'devices[{i}].in_share: {device.in_share} is given; it belongs to counting = "passages" only'
+        for problem in misplaced(device.stream, device.manual_count, device.accuracy):
+            yield f"devices[{i}].{problem}"
     for n, (i, activity) in enumerate(parts.activities):
         if parts.venue_ids is not None and activity.venue_id not in parts.venue_ids:
             yield f"activities[{i}].venue_id: {activity.venue_id!r} is given; {known}"

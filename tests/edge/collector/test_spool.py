@@ -64,7 +64,7 @@ def test_numbers_are_consecutive_per_stream(spool: Spool) -> None:
     event = Capture("gateway_events", "riverside", "gw", {"kind": "heartbeat"})
     spool.take(Entry([visit(1), event, visit(2)]), stamp()).result()
     spool.take(Entry([visit(3)]), stamp()).result()
-    sealed = {s.stream: s for s in seal(spool, SITE, AT_ONCE, NOW)}
+    sealed = {s.stream: s for s in seal(spool, SITE, AT_ONCE, stamp())}
     assert [r["seq"] for r in lines(sealed["face_visits"])] == [0, 1, 2]
     assert sealed["face_visits"].name == "gw-b1-0-2"
     assert sealed["gateway_events"].name == "gw-b1-0-0"
@@ -75,7 +75,7 @@ def test_a_second_delivery_is_left_out_and_takes_no_number(spool: Spool) -> None
     again = spool.take(Entry([visit(1, key="t/1"), visit(2, key="t/2"), visit(3, key="t/3")]), stamp()).result()
     assert (first.written, first.repeated) == (2, 0)
     assert (again.written, again.repeated) == (1, 2)
-    (sealed,) = seal(spool, SITE, AT_ONCE, NOW)
+    (sealed,) = seal(spool, SITE, AT_ONCE, stamp())
     assert [(r["seq"], r["user_id"]) for r in lines(sealed)] == [(0, "k1:1"), (1, "k1:2"), (2, "k1:3")]
 
 
@@ -95,7 +95,7 @@ def test_an_entry_is_taken_whole_or_not_at_all(spool: Spool) -> None:
     assert spool.states() == {"device": "1"}
     assert spool.depth().records == 1
     spool.take(Entry([visit(3)]), stamp()).result()
-    (sealed,) = seal(spool, SITE, AT_ONCE, NOW)
+    (sealed,) = seal(spool, SITE, AT_ONCE, stamp())
     assert [r["seq"] for r in lines(sealed)] == [0, 1]
 
 
@@ -110,7 +110,7 @@ def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
     assert isinstance(problem, SpoolFull)
     assert "is the landing reachable?" in str(problem)
     assert spool.depth().records == taken > 500
-    while (segments := seal(spool, SITE, SealPolicy(500, timedelta(0)), NOW)) or spool.segment():
+    while (segments := seal(spool, SITE, SealPolicy(500, timedelta(0)), stamp())) or spool.segment():
         assert segments or spool.segment()
         while (waiting := spool.segment()) is not None:
             spool.confirmed(waiting.id)
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_spool_is_told(tmp_path: Path) -> None:
 def test_a_segment_stays_until_it_is_confirmed(tmp_path: Path) -> None:
     first = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
     first.take(Entry([visit(1)]), stamp()).result()
-    (sealed,) = seal(first, SITE, AT_ONCE, NOW)
+    (sealed,) = seal(first, SITE, AT_ONCE, stamp())
     first.close()
     second = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b2", max_bytes=10**8)
     waiting = second.segment()
@@ -147,7 +147,7 @@ def test_a_segment_stays_until_it_is_confirmed(tmp_path: Path) -> None:
 def test_oldest_newest_and_refused_segments(spool: Spool) -> None:
     for n in range(3):
         spool.take(Entry([visit(n)]), stamp()).result()
-        seal(spool, SITE, AT_ONCE, NOW)
+        seal(spool, SITE, AT_ONCE, stamp())
     oldest, newest = spool.segment(), spool.segment(newest=True)
     assert oldest is not None
     assert newest is not None
@@ -188,7 +188,7 @@ def _fill(path: str, boot_id: str, told: Connection) -> None:
         told.send(n)
         n += 1
         if n % 7 == 0:
-            seal(spool, SITE, SealPolicy(5, timedelta(0)), NOW)
+            seal(spool, SITE, SealPolicy(5, timedelta(0)), stamp())
 
 
 @pytest.mark.parametrize("run", range(int(os.environ.get("SPOOL_KILLS", "3"))))
@@ -211,7 +211,7 @@ def test_whatever_was_confirmed_survives_a_kill_exactly_once(tmp_path: Path, run
                 last = told.recv()
         confirmed[f"b{boot}"] = last
     spool = Spool(path, gateway_id="gw", boot_id="after", max_bytes=10**8)
-    seal(spool, SITE, AT_ONCE, NOW, everything=True)
+    seal(spool, SITE, AT_ONCE, stamp(), everything=True)
     found: dict[str, list[tuple[int, str]]] = {}
     beside: list[int] = []
     while (segment := spool.segment(beside=beside)) is not None:
