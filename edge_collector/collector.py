@@ -239,7 +239,8 @@ class Collector:
     async def beat(self) -> None:
         """A heartbeat of the gateway and of each of its devices, and what was left out since the last one."""
         depth = await asyncio.to_thread(self.spool.depth)
-        events = [*self._everywhere({"kind": "heartbeat", "value": depth.records + depth.segment_rows})]
+        waiting = {"kind": "heartbeat", "subject": self.gateway.id, "value": depth.records + depth.segment_rows}
+        events = self._everywhere(waiting)
         now = self.clock.monotonic()
         for (venue_id, device_id), at in sorted(self.tally.heard_at.items()):
             battery = self.tally.battery.get((venue_id, device_id))
