@@ -7,16 +7,19 @@ import contextlib
 import logging
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from edge_collector.column_map import MapError
 from edge_collector.gateway import load_gateway
 from edge_collector.key_file import KeyProblem
+from edge_collector.landing_target import target
 from edge_collector.serving import CannotListen
 from edge_collector.settings import SettingsError
 from edge_collector.ship import TargetError
@@ -70,6 +73,52 @@ async def _until_signal(collector: Any) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it as it ends everything
             asyncio.get_running_loop().add_signal_handler(kind, stop.set)
     await collector.run(stop)
+
+
+@app.command()
+def simulate(
+    seconds: Annotated[float, typer.Option(help="How long people walk.", min=2)] = 25,
+    seed: Annotated[int, typer.Option(help="Other people, other troubles.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A folder to keep: site.toml, landing/ and gateway/ in it; else a temporary one."),
+    ] = None,
+) -> None:
+    """A virtual hall on a virtual radio drives the real collector; ends with what walkers did against what landed.
+
+    Example: [bold]edge-collector simulate --out data/hall[/] beside [bold]VENUE_DATA=data/hall venue ui[/]
+    """
+    try:
+        from edge_collector.testing.simulation import Truth, prepare
+        from edge_collector.testing.simulation import simulate as simulated
+    except ModuleNotFoundError as missing:
+        problem(str(missing))
+        raise typer.Exit(2) from None
+    logging.basicConfig(level=logging.ERROR)  # that links break is what is simulated
+    with contextlib.ExitStack() as stack:
+        root = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hall-")))
+        gateway = prepare(root)
+        bar = stack.enter_context(Progress(console=errors, transient=True, disable=not errors.is_terminal))
+        task = bar.add_task("people walk through the hall", total=1.0)
+
+        def progress(share: float, truth: Truth) -> None:
+            bar.update(task, completed=share, description=f"{truth.made['people']} people have walked through the hall")
+
+        outcome = asyncio.run(simulated(gateway, target(gateway), seconds=seconds, seed=seed, progress=progress))
+    shown = Table("", "walkers made", "captured", "landed", "refused", "", show_edge=False, header_style="bold")
+    for line in outcome.lines:
+        mark = "[green]balances[/]" if line.balances else "[red]does not balance[/]"
+        shown.add_row(line.what, *map(str, (line.made, line.captured, line.landed, line.refused)), mark)
+    console.print(shown)
+    left_out = ", ".join(f"{n} {reason} ({source})" for (source, reason), n in sorted(outcome.refused.items()))
+    console.print(f"left out on purpose: {left_out or 'nothing'}")
+    console.print(
+        f"{outcome.segments} segments landed; the uplink failed {outcome.failures} times, "
+        f"{outcome.repeated} segments were sent again and recognised; {outcome.left} records still wait"
+    )
+    if out:
+        console.print(f"everything lies in {out}; VENUE_DATA={out} venue ui makes tables of it")
+    raise typer.Exit(0 if outcome.balances else 1)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import secrets
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -38,7 +39,7 @@ from edge_collector.sources import Busy, Sink, http
 from edge_collector.sources.ble import Advertiser, BleScanner
 from edge_collector.sources.ble_records import RecordClient
 from edge_collector.sources.folder import FolderWatcher
-from edge_collector.spool import Spool
+from edge_collector.spool import Depth, Spool
 from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -101,8 +102,11 @@ class Collector:
         self._offset = self._wall_minus_monotonic()
         self._stepped = 0.0
         self._synced = self.clock.synced()
+        self._scanned: Counter[str] = Counter()
         self._told_refused: dict[tuple[str, str], int] = {}
         self.ready = asyncio.Event()
+        self.left = Depth(0, 0, 0, 0, 0, None)
+        """What waits in the spool after an orderly end."""
 
     @property
     def _allocation_folder(self) -> Path:
@@ -161,6 +165,7 @@ class Collector:
         # Terminals and tills are listed too, so that the scanner knows where they are when they are to be connected.
         listened = advertisers | {address: Advertiser() for address in logs}
         scanner = BleScanner(listened, self._take_advertised, self.clock, adapter=self._adapter)
+        self._scanned = scanner.counts
         yield "scanner", scanner.run()
         connecting = asyncio.Lock()
         for address in logs:
@@ -242,6 +247,9 @@ class Collector:
         waiting = {"kind": "heartbeat", "subject": self.gateway.id, "value": depth.records + depth.segment_rows}
         events = self._everywhere(waiting)
         now = self.clock.monotonic()
+        for reason, found in (("foreign_device", "foreign"), ("overflowed", "overflowed")):
+            if n := self._scanned[found]:
+                self.tally.refused["bluetooth", reason] = n
         for (venue_id, device_id), at in sorted(self.tally.heard_at.items()):
             battery = self.tally.battery.get((venue_id, device_id))
             detail = None if battery is None else f"battery {battery} %"
@@ -277,6 +285,7 @@ class Collector:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS):
                     await self.shipper.run(until_empty=True)
+            self.left = await asyncio.to_thread(self.spool.depth)
             await self._target.close()
         finally:
             await asyncio.to_thread(self.spool.close)

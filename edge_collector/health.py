@@ -101,6 +101,9 @@ class _Figures:
         refused = CounterMetricFamily("edge_refused", "Readings left out", labels=["source", "reason"])
         for (source, reason), n in sorted(tally.refused.items()):
             refused.add_metric([source, reason], n)
+        people = CounterMetricFamily("edge_people", "People counted", labels=["stream", "way"])
+        for (stream, way), n in sorted(tally.people.items()):
+            people.add_metric([stream, way], n)
         shipped = CounterMetricFamily("edge_shipped_rows", "Rows confirmed by the landing", labels=["stream"])
         for stream, n in sorted(tally.shipped.items()):
             shipped.add_metric([stream], n)
@@ -110,7 +113,7 @@ class _Figures:
         battery = GaugeMetricFamily("edge_battery_percent", "Battery", labels=["venue", "device"])
         for (venue, device), percent in sorted(tally.battery.items()):
             battery.add_metric([venue, device], percent)
-        yield from (captured, refused, shipped, seen, battery, *self._gauges(depth))
+        yield from (captured, people, refused, shipped, seen, battery, *self._gauges(depth))
 
     def _gauges(self, depth: Depth) -> Iterable[Metric]:
         age = 0.0 if depth.oldest is None else max(0.0, (self._clock.now() - depth.oldest).total_seconds())

@@ -211,7 +211,8 @@ class Intake:
                 continue
             delivery.captures.append(
                 Capture(
-                    stream, rows.bound.venue.id, rows.bound.device.id, fields, key=self._people.delivery_key(key), version=version,
+                    stream, rows.bound.venue.id, rows.bound.device.id, fields,
+                    key=self._people.delivery_key(key), version=version,
                     dated_at=draft.instant, recorded_at=draft.recorded_at,
                 )
             )  # fmt: skip
@@ -332,6 +333,9 @@ class Intake:
             self._tally.heard(venue_id, device_id, stamp.wall, stamp.monotonic, battery)
         for stream, n in taken.by_stream.items():
             self._tally.captured[source, stream] += n
+        for capture in delivery.captures:
+            for way in ("in", "out") if capture.stream in _COUNTS else ():
+                self._tally.people[capture.stream, way] += capture.fields[f"{way}_count"] or 0
         for reason, n in delivery.refused.items():
             self._tally.refused[source, reason] += n
         if taken.repeated:

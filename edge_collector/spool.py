@@ -53,10 +53,11 @@ CREATE TABLE segments (
   event_date TEXT NOT NULL,
   name TEXT NOT NULL,
   rows INTEGER NOT NULL,
+  refused TEXT,                       -- why the landing does not take it
   packed BLOB NOT NULL,
-  manifest BLOB NOT NULL,
-  refused TEXT                        -- why the landing does not take it
+  manifest BLOB NOT NULL
 );
+CREATE INDEX segments_in_order ON segments (refused IS NOT NULL, id); -- so that choosing one reads no other
 CREATE TABLE assigned (
   experiment_id TEXT NOT NULL,
   unit_id TEXT NOT NULL,
@@ -64,6 +65,7 @@ CREATE TABLE assigned (
   PRIMARY KEY (experiment_id, unit_id)
 ) WITHOUT ROWID;
 """
+_NO_ROOM: Final = "the disk is full"
 _DELIVERED_FOR_MS: Final = 35 * 86_400_000
 """How long a key is remembered. Terminals and tills keep a month of records at most."""
 
@@ -119,11 +121,14 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is taken or left as a whole: records, the new states of devices, arms given."""
+    """What is taken or left as a whole: records, the new states of devices, an arm given.
+
+    Where the unit of `assigned` has an arm already, nothing of the entry is written.
+    """
 
     captures: Sequence[Capture] = ()
     states: Mapping[str, str] = field(default_factory=dict)
-    assigned: Sequence[Assigned] = ()
+    assigned: Assigned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ class Taken:
     repeated: int
     by_stream: Mapping[str, int] = field(default_factory=dict)
     """Records written."""
+    assigned: str | None = None
+    """Where the entry gives an arm: what the unit was told when it asked first, in this entry or an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +195,11 @@ class Spool:
         try:
             db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, and before anything else of it
+            # Another process that writes would give the same numbers to other records: only one may have the file.
+            # Said before WAL is used, it also spares the file of shared memory, which a full disk could tear.
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            # Another process that writes would give the same numbers to other records: only one may have the file.
-            db.execute("PRAGMA locking_mode=EXCLUSIVE")
             db.execute("PRAGMA wal_autocheckpoint=4000")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:
@@ -230,7 +238,9 @@ class Spool:
 
     def _flush(self) -> None:
         with self._lock:
-            requests, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting, []
+        # Whoever has gone meanwhile is left out; from here on nobody can go any more.
+        requests = [request for request in waiting if request.done.set_running_or_notify_cancel()]
         try:
             if self.bytes() >= self.max_bytes:
                 raise SpoolFull(
@@ -240,9 +250,8 @@ class Spool:
             with _transaction(self._db):
                 taken = [self._write(request, numbers) for request in requests]
         except BaseException as error:
-            full = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
             for request in requests:
-                request.done.set_exception(SpoolFull("the disk is full") if full else error)
+                request.done.set_exception(SpoolFull(_NO_ROOM) if _is_full(error) else error)
             return
         self._next_seq = numbers
         for request, result in zip(requests, taken, strict=True):
@@ -250,6 +259,13 @@ class Spool:
 
     def _write(self, request: _Request, numbers: dict[str, int]) -> Taken:
         entry, stamp, db = request.entry, request.stamp, self._db
+        answer = None
+        if (given := entry.assigned) is not None:
+            sql = "SELECT answer FROM assigned WHERE experiment_id = ? AND unit_id = ?"
+            if (found := db.execute(sql, (given.experiment_id, given.unit_id)).fetchone()) is not None:
+                return Taken(0, 0, assigned=found[0])
+            db.execute("INSERT INTO assigned VALUES (?, ?, ?)", (given.experiment_id, given.unit_id, given.answer))
+            answer = given.answer
         wall_ms, monotonic_ms = _ms(stamp.wall), round(stamp.monotonic * 1000)
         rows, repeated = [], 0
         for capture in entry.captures:
@@ -273,11 +289,7 @@ class Spool:
             rows,
         )
         db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", entry.states.items())
-        db.executemany(
-            "INSERT OR IGNORE INTO assigned VALUES (?, ?, ?)",
-            [(a.experiment_id, a.unit_id, a.answer) for a in entry.assigned],
-        )
-        return Taken(len(rows), repeated, Counter(row[1] for row in rows))
+        return Taken(len(rows), repeated, Counter(row[1] for row in rows), answer)
 
     def _is_new(self, key: str, version: str, wall_ms: int) -> bool:
         """Whether the key is delivered for the first time, or in another version than last time."""
@@ -336,6 +348,7 @@ class Spool:
         """Put segments in the place of their records, in one transaction.
 
         `select` reads the records table and returns segments with the ids of the records that they hold; see `seal`.
+        Raises SpoolFull, and has changed nothing, where the disk has no room to work in.
         """
 
         def write() -> list[SealedSegment]:
@@ -352,7 +365,12 @@ class Spool:
                     made.append(segment)
                 return made
 
-        return self._writer.submit(write).result()
+        try:
+            return self._writer.submit(write).result()
+        except sqlite3.OperationalError as error:
+            if _is_full(error):
+                raise SpoolFull(_NO_ROOM) from None
+            raise
 
     def segment(self, *, newest: bool = False, beside: Sequence[int] = ()) -> SealedSegment | None:
         """The oldest (or newest) segment that waits, other than those in `beside`; refused ones come last."""
@@ -360,20 +378,21 @@ class Spool:
         marks = ",".join("?" * len(beside))
         found = self._read(
             "SELECT id, stream, event_date, name, rows, packed, manifest FROM segments"
-            f" WHERE id NOT IN ({marks}) ORDER BY refused IS NOT NULL, id {order} LIMIT 1",
+            f" WHERE id = (SELECT id FROM segments WHERE id NOT IN ({marks})"
+            f" ORDER BY refused IS NOT NULL, id {order} LIMIT 1)",
             tuple(beside),
         )
         return SealedSegment(*found[0]) if found else None
 
-    def confirmed(self, segment_id: int) -> tuple[str, int]:
-        """The landing has the segment, byte for byte: it may go. Returns its stream and rows."""
+    def confirmed(self, segment_id: int) -> tuple[str, int] | None:
+        """The landing has the segment, byte for byte: it may go. Returns its stream and rows; None if it had gone."""
 
-        def write() -> tuple[str, int]:
+        def write() -> tuple[str, int] | None:
             with _transaction(self._db):
                 sql = "DELETE FROM segments WHERE id = ? RETURNING stream, rows"
-                (found,) = self._db.execute(sql, (segment_id,)).fetchall()
+                found = self._db.execute(sql, (segment_id,)).fetchall()
             self._db.execute("PRAGMA incremental_vacuum(2000)").fetchall()
-            return found[0], found[1]
+            return (found[0][0], found[0][1]) if found else None
 
         return self._writer.submit(write).result()
 
@@ -439,6 +458,10 @@ class _transaction:
     def _roll_back(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "is full" in str(error)
 
 
 def _ms(instant: datetime) -> int:

@@ -16,6 +16,8 @@ class Tally:
 
     captured: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Records written to the spool, by source and stream."""
+    people: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """People in the intervals among them, by stream and way: `in` or `out`."""
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     """What was left out, by source and reason."""
     shipped: Counter[str] = field(default_factory=Counter)

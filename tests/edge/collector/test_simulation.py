@@ -1,0 +1,34 @@
+"""`edge-collector simulate`: the real collector on the virtual radio, in a real process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from edge_collector.testing.simulation import Line, Outcome
+
+COMMAND = [sys.executable, "-m", "edge_collector", "simulate"]
+
+
+def test_what_walkers_did_has_landed(tmp_path: Path) -> None:
+    hall = tmp_path / "hall"
+    done = subprocess.run(
+        [*COMMAND, "--seconds", "4", "--out", str(hall)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "does not balance" not in done.stdout
+    assert done.stdout.count("balances") == 7
+    assert sorted(p.name for p in hall.iterdir()) == ["gateway", "landing", "site.toml"]
+    assert not [p for p in hall.rglob("*") if b"M00" in (p.read_bytes() if p.is_file() else b"")]  # member numbers
+
+
+def test_a_table_that_does_not_balance_is_told() -> None:
+    balanced = Line("visits", made=5, captured=4, landed=4, refused=1)
+    lost, invented = Line("visits", 5, 4, 4, 0), Line("visits", 5, 6, 6, 0)
+    not_landed = Line("visits", 5, 5, 4, 1)
+    assert balanced.balances
+    assert not any(line.balances for line in (lost, invented, not_landed))
+    assert Outcome([balanced], {}, 1, 0, 0, left=0).balances
+    assert not Outcome([balanced], {}, 1, 0, 0, left=1).balances
+    assert not Outcome([balanced, lost], {}, 1, 0, 0, left=0).balances
