@@ -162,7 +162,7 @@ def main() -> None:
             problem(f"{message.rstrip('.')}; see: edge-collector --help")
     except (SettingsError, MapError, KeyProblem, TargetError, SpoolProblem, CannotListen) as error:
         problem(str(error))
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+    except OSError as error:
         problem(f"{error.filename}: {error.strerror}; look at the path, or give another with --config")
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)

@@ -1,10 +1,13 @@
 """Watched folders in: files of orders and visits that somebody else's software exports, read by a column map.
 
 A file is read when it has not changed for a while: copies, renames and network shares all look alike then, and nothing
-but its name, size and time is needed to know whether it is new. Files are never moved, changed or deleted. A file that
-grows, or is written anew, is read again; what it said before is recognised row by row.
+but its name, size and times is needed to know whether it is new. Files are never moved, changed or deleted. A file that
+grows is read again for what it says more, and a last line that nothing ends is left to grow for a minute. One that is
+written anew is read again, and each row recognised that has been said before, by this file or another. Of an order line
+that two files tell differently, what was read last holds; files are read in the order in which they were changed.
 
-A row that makes no record is left out, counted as `bad_row`, and told in the log with its line and the reason.
+A row that makes no record is left out, counted as `bad_row`, and told in the log with its line and the reason. A file
+that cannot be read is counted as `bad_file`, and an alarm until it can be, or is gone.
 
 What does not belong here: what a row means (`drafts`), what becomes of it (`intake`).
 """
@@ -15,27 +18,36 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Never, Protocol
 
 from edge_collector.clock import Clock
-from edge_collector.column_map import BoundMap, MapError, OrdersMap
-from edge_collector.csv_lines import read_csv
-from edge_collector.drafts import Draft, map_orders, map_visits
+from edge_collector.column_map import BoundMap, CountsMap, MapError, OrdersMap
+from edge_collector.csv_lines import parse_csv
+from edge_collector.drafts import Draft, Reject, map_orders, map_visits
 from edge_collector.gateway import WatchedFolder
 from edge_collector.sources import Backoff, Busy
+from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
 _TOLD: Final = 20
 """Rows of one file that the log names one by one."""
 _SMALLEST_WAIT: Final = 0.5
+_UNFINISHED_SECONDS: Final = 60.0
+"""How long a file must not have changed before a last line that nothing ends is taken for a whole one."""
 MAX_FILE_BYTES: Final = 512 * 1024**2
 
-Fingerprint = tuple[int, int]
-"""Size and time of the last change in nanoseconds."""
+Fingerprint = tuple[int, int, int]
+"""Size, and the times of the last change of content and of name or rights, in nanoseconds.
+
+The last one tells a file that was put in the place of another of the same size and time, and one that can be read now.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,13 +79,21 @@ class FolderWatcher:
         sink: RowSink,
         clock: Clock,
         known: dict[str, str],
+        tally: Tally | None = None,
     ) -> None:
+        """Raises MapError for a map that reads no orders or visits."""
+        if isinstance(bound.map, CountsMap):
+            raise MapError(
+                bound.path, ['kind: "counts" is given; "orders" or "visits" is expected of a watched folder']
+            )
+        self._tally = tally or Tally()
         self._folder, self._settings, self._bound = folder, settings, bound
         self._pseudonym_of, self._sink, self._clock, self._known = pseudonym_of, sink, clock, known
         self._pending: dict[str, tuple[Fingerprint, float]] = {}
         self.counts: Counter[str] = Counter()
-        self.problem = ""
-        """Why the folder cannot be read at the moment."""
+        self._failing: dict[str, Fingerprint] = {}
+        self._unfinished: dict[str, Fingerprint] = {}
+        """Files that were read but for their last line, which nothing ends yet."""
 
     async def run(self) -> Never:
         """Watch until cancelled."""
@@ -95,67 +115,113 @@ class FolderWatcher:
         return read
 
     def _settled(self) -> list[tuple[Path, Fingerprint]]:
+        """What has not changed for a while and was not read as it is; what changed first comes first."""
         now, due, present = self._clock.monotonic(), [], set()
+        subject = f"folder {self._settings.path}"
         try:
-            paths = sorted(self._folder.glob(self._settings.pattern))
-            self.problem = "" if self._folder.is_dir() else f"{self._folder} is no folder that can be read"
+            names = [path.name for path in self._folder.iterdir() if fnmatchcase(path.name, self._settings.pattern)]
+            self._tally.alarms.pop(subject, None)
         except OSError as error:  # a share that is away comes back
-            self.problem = f"{self._folder} cannot be read ({error.strerror})"
+            self._tally.alarms[subject] = f"{self._folder} cannot be read ({error.strerror})"
             return []
-        for path in paths:
+        for name in sorted(names):
+            path = self._folder / name
             try:
                 status = path.stat()
             except OSError:  # renamed or deleted in between
                 continue
-            if path.name.startswith(".") or not path.is_file():
+            if name.startswith(".") or not stat.S_ISREG(status.st_mode):
                 continue
-            present.add(path.name)
-            found = (status.st_size, status.st_mtime_ns)
-            if self._known.get(self._subject(path), "").startswith(json.dumps(found)[:-1]):
+            present.add(name)
+            found = _fingerprint(status)
+            if (known := self._known.get(self._subject(name))) and json.loads(known)["found"] == list(found):
                 continue
-            before = self._pending.get(path.name)
+            before = self._pending.get(name)
             if before is None or before[0] != found:
-                before = self._pending[path.name] = found, now
-            if now - before[1] >= self._settings.settle_seconds:
+                before = self._pending[name] = found, now
+            settle = float(self._settings.settle_seconds)
+            if self._unfinished.get(name) == found:
+                settle = max(settle, _UNFINISHED_SECONDS)
+            if now - before[1] >= settle:
                 due.append((path, found))
         self._pending = {name: seen for name, seen in self._pending.items() if name in present}
-        return due
+        for name in set(self._failing) - present:
+            self._well(name)
+        return sorted(due, key=lambda d: (d[1][1], d[0].name))
 
     async def _read(self, path: Path, found: Fingerprint) -> int:
         try:
             rows = await asyncio.to_thread(self._rows, path, found)
-        except (MapError, OSError) as error:
-            self.counts["bad_file"] += 1
-            _log.warning("%s is left out: %s", path.name, error)
+        except MapError as error:
+            self._fail(path.name, found, str(error))
             # Until it changes there is nothing new to say about it.
-            self._known[self._subject(path)] = json.dumps(found)
+            self._known[self._subject(path.name)] = json.dumps({"found": found})
+            return 0
+        except OSError as error:  # perhaps the share, so it is tried again
+            self._fail(path.name, found, f"{path.name} cannot be read ({error.strerror or error})")
+            self._pending[path.name] = found, self._clock.monotonic()
             return 0
         if rows is None:
             return 0
         await self._sink(rows)
         self._known[rows.subject] = rows.state
+        self._well(path.name)
+        if self._unfinished.get(path.name) == found:
+            return 0
         self._pending.pop(path.name, None)
         self.counts["files"] += 1
         return 1
 
+    def _fail(self, name: str, found: Fingerprint, why: str) -> None:
+        """A file is left out; once as long as it stays as it is."""
+        if self._failing.get(name) != found:
+            self.counts["bad_file"] += 1
+            self._tally.refused["folder", "bad_file"] += 1
+            self._tally.alarms[self._subject(name)] = why
+            _log.warning("%s is left out: %s", name, why)
+        self._failing[name] = found
+
+    def _well(self, name: str) -> None:
+        if self._failing.pop(name, None) is not None:
+            self._tally.alarms.pop(self._subject(name), None)
+
     def _rows(self, path: Path, found: Fingerprint) -> Rows | None:
         if found[0] > MAX_FILE_BYTES:
-            raise OSError(f"{found[0]} bytes; at most {MAX_FILE_BYTES} are expected")
-        columns, given, rejects = read_csv(path, self._bound.map.csv)
-        status = path.stat()
-        if (status.st_size, status.st_mtime_ns) != found:
+            raise MapError(path, [f"{found[0]} bytes are given; at most {MAX_FILE_BYTES} are expected"])
+        content = path.read_bytes()
+        if _fingerprint(path.stat()) != found:
             return None  # it was being written after all; it will settle again
+        whole = content.endswith((b"\n", b"\r")) or self._unfinished.pop(path.name, None) == found
+        if not whole:
+            self._unfinished[path.name] = found
+            content = content[: 1 + max(content.rfind(b"\n"), content.rfind(b"\r"))]
+            if not content:
+                return None
+        drafts, rejects = self._mapped(path, content)
+        # What the file has said before is not said again: another file may have known better since.
+        before = json.loads(self._known.get(self._subject(path.name), "{}"))
+        told: set[tuple[str, str]] = set()
+        told_rejects: set[Reject] = set()
+        size = before.get("size", 0)
+        if size and hashlib.sha256(content[:size]).hexdigest() == before["sha256"]:
+            earlier, earlier_rejects = self._mapped(path, content[:size])
+            told, told_rejects = {(key, said) for _, key, said in earlier}, set(earlier_rejects)
+        fresh = [draft for draft in drafts if draft[1:] not in told]
+        refused = [reject for reject in rejects if reject not in told_rejects]
+        for reject in refused[:_TOLD]:
+            _log.warning("%s line %d is left out: %s", path.name, reject.line, reject.reason)
+        state = {"found": found if whole else None, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return Rows(self._bound, fresh, len(refused), self._subject(path.name), json.dumps(state))
+
+    def _mapped(self, path: Path, content: bytes) -> tuple[list[tuple[Draft, str, str]], list[Reject]]:
+        columns, given, rejects = parse_csv(path, content, self._bound.map.csv)
         missing = [name for name in self._bound.columns().values() if name not in columns]
         if missing:
             raise MapError(self._bound.path, [f"{path.name} has no column {missing[0]!r}; it has {columns}"])
         mapped = (map_orders if isinstance(self._bound.map, OrdersMap) else map_visits)(
             self._bound, columns, given, self._pseudonym_of
         )
-        for reject in (*rejects, *mapped.rejects)[:_TOLD]:
-            _log.warning("%s line %d is left out: %s", path.name, reject.line, reject.reason)
-        keyed = self._keyed(mapped.drafts)
-        refused = len(rejects) + len(mapped.rejects)
-        return Rows(self._bound, keyed, refused, self._subject(path), json.dumps((*found, len(keyed), refused)))
+        return self._keyed(mapped.drafts), [*rejects, *mapped.rejects]
 
     def _keyed(self, drafts: Sequence[Draft]) -> list[tuple[Draft, str, str]]:
         """An order line is recognised by its number, and told again when it has changed; a visit by all it says."""
@@ -170,5 +236,9 @@ class FolderWatcher:
                 keyed.append((draft, f"{visit}/{seen[visit]}", ""))
         return keyed
 
-    def _subject(self, path: Path) -> str:
-        return f"file/{self._bound.map.name}/{path.name}"
+    def _subject(self, name: str) -> str:
+        return f"file/{self._bound.map.name}/{self._settings.path}/{name}"
+
+
+def _fingerprint(status: os.stat_result) -> Fingerprint:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -16,10 +16,10 @@ What does not belong here: what bodies mean (`codecs`).
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
@@ -30,8 +30,10 @@ from starlette.routing import Mount, Route
 from edge_collector.codecs import hikvision, plain, zkteco
 from edge_collector.gateway import Gateway, Known
 from edge_collector.intake import Receipt
+from edge_collector.key_file import KeyProblem
 from edge_collector.people import private_text
 from edge_collector.readings import AnyReading, Dropped
+from edge_collector.serving import BodyRefused, read_body
 from edge_collector.sources import Busy
 
 _BODY_SECONDS: Final = 30.0
@@ -65,6 +67,8 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
                 return await answer(request)
             except _Answer as end:
                 return end.response
+            except BodyRefused as refused:
+                return JSONResponse({"error": str(refused)}, refused.status)
             except Busy as busy:
                 return JSONResponse({"error": f"{busy}; nothing was kept, send it again"}, 503, _RETRY_AFTER)
             except ClientDisconnect:
@@ -74,7 +78,7 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
 
     async def readings(request: Request) -> Response:
         known = senders.known(request, "http", f"{request.path_params['venue']}/{request.path_params['device']}")
-        given = plain.decode(await _body(request, most, body_seconds), known.met.name)
+        given = plain.decode(await read_body(request, most, body_seconds), known.met.name)
         return _told(await take("http", given), given)
 
     async def attendance(request: Request) -> Response:
@@ -82,7 +86,7 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
         known = senders.known(request, "zkteco", serial)
         if request.method == "GET":
             return PlainTextResponse(zkteco.handshake(serial))
-        body = await _body(request, most, body_seconds)
+        body = await read_body(request, most, body_seconds)
         given = zkteco.decode(
             request.query_params.get("table", ""),
             body,
@@ -102,7 +106,7 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
         serial = request.path_params["serial"]
         known = senders.known(request, "hikvision", serial)
         given = hikvision.decode(
-            await _body(request, most, body_seconds),
+            await read_body(request, most, body_seconds),
             request.headers.get("content-type", ""),
             serial,
             known.venue.time_zone,
@@ -133,21 +137,6 @@ def _told(receipt: Receipt, given: list[AnyReading]) -> Response:
     return JSONResponse(content, 422 if given and len(problems) == len(given) else 200)
 
 
-async def _body(request: Request, most: int, seconds: float) -> bytes:
-    """The body, as long as it is not too long, nor too slow."""
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise _Answer(413, f"more than {most} bytes are given; send less at a time")
-                parts.append(part)
-    except TimeoutError:
-        raise _Answer(408, f"the body took longer than {seconds:g} s; send it again") from None
-    return b"".join(parts)
-
-
 class _Senders:
     """Who may send, and by which token."""
 
@@ -156,9 +145,7 @@ class _Senders:
             (known.met.source, name): known for known in gateway.devices for name in known.met.names
         }
         self._tokens = {
-            known.met.token_file: private_text(gateway.file(known.met.token_file)).strip().encode()
-            for known in gateway.devices
-            if known.met.token_file is not None
+            name: _token(gateway.file(name)) for known in gateway.devices if (name := known.met.token_file) is not None
         }
 
     def known(self, request: Request, source: str, name: str) -> Known:
@@ -173,6 +160,12 @@ class _Senders:
                 {"WWW-Authenticate": "Bearer"},
             )
         return known
+
+
+def _token(path: Path) -> bytes:
+    if not (token := private_text(path).strip()):
+        raise KeyProblem(f"{path} is empty; a token is expected, such as the output of: openssl rand -hex 24")
+    return token.encode()
 
 
 def _shown_token(request: Request) -> bytes:

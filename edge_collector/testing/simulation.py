@@ -24,6 +24,7 @@ import httpx
 
 from edge_collector.clock import SystemClock
 from edge_collector.collector import Collector
+from edge_collector.durable import write_atomically
 from edge_collector.gateway import Gateway, load_gateway
 from edge_collector.pseudonym import load_pseudonymizer
 from edge_collector.segment import manifests, numbered_lines, read_manifest, read_segment, segment_of
@@ -37,7 +38,11 @@ _dice = Random  # what happens in the hall is no secret
 _STRANGER: Final = "C0:00:00:00:00:99"
 _ADVERTISED_EVERY: Final = 0.2
 _AD_LOSS: Final = 0.3
+_SURELY_HEARD: Final = _ADVERTISED_EVERY * 15
+"""Seconds after which a sensor's word has been heard, but once in 70 million times."""
 _FILES: Final = ("site.toml", "edge.toml")
+_MEMORY: Final = ("in_total", "out_total", "packet_id", "counter")
+"""What a sensor knows after a night without anybody listening."""
 _PATIENCE: Final = 12.0
 """Seconds in which everything that is under way at the end must have arrived."""
 
@@ -160,7 +165,11 @@ class _Hall:
         self._sensors = {
             name: PairSensor(radio, of[name].name, key=of[name].bindkey) for name in ("north", "south", "entrance")
         }
-        self._terminal, self._till = Terminal(radio, of["terminal"].name), Till(radio, of["till"].name)
+        # Their logs are this run's, so they have names of their own.
+        self._terminal = Terminal(radio, of["terminal"].name, seed=collector.boot_id)
+        self._till = Till(radio, of["till"].name, seed=collector.boot_id)
+        self._memory = gateway.file("sensors.json")
+        self._remember()
         self._stranger = PairSensor(radio, _STRANGER)
         self._restarting: set[str] = set()
         self._inside = 0
@@ -178,6 +187,7 @@ class _Hall:
                     self._break_links(),
                     self._cut_uplink(uplink),
                     self._replay(seconds),
+                    self._keep_in_mind(),
                 )
             ]
             await self._first_heard()
@@ -191,10 +201,28 @@ class _Hall:
             await restart
             await self._until(lambda: self._inside == 0, "walkers are still in the hall")
             await self._until(lambda: not self._terminal.kept and not self._till.kept, "the logs are not empty")
-            await clock.sleep(_ADVERTISED_EVERY * 20)  # so often is the last word of each sensor said
+            await clock.sleep(_SURELY_HEARD)
             progress(1.0, self.truth)
             for task in background:
                 task.cancel()
+
+    def _remember(self) -> None:
+        """What the sensors of an earlier run in this folder had counted: they have not been restarted since."""
+        if self._memory.exists():
+            for name, kept in json.loads(self._memory.read_text()).items():
+                vars(self._sensors[name]).update(kept)
+
+    async def _keep_in_mind(self) -> None:
+        try:
+            while True:
+                await self._collector.clock.sleep(1)
+                self._write_memory()
+        finally:
+            self._write_memory()
+
+    def _write_memory(self) -> None:
+        kept = {n: {field: vars(s)[field] for field in _MEMORY} for n, s in self._sensors.items()}
+        write_atomically(self._memory, json.dumps(kept).encode())
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         try:
@@ -314,12 +342,14 @@ class _Hall:
             self._radio.replay(heard)
 
     async def _restart(self, name: str, after: float) -> None:
-        """A sensor loses its totals. Nobody walks past meanwhile: whom it had counted and not told nobody can know."""
+        """A sensor loses its totals. Nobody walks past until both the last old and the first new ones have been heard:
+        whom it had counted and not told nobody can know, and a reset that nobody heard of is none."""
         clock = self._collector.clock
         await clock.sleep(after)
         self._restarting.add(name)
-        await clock.sleep(_ADVERTISED_EVERY * 20)
+        await clock.sleep(_SURELY_HEARD)
         self._sensors[name].reboot()
+        await clock.sleep(_SURELY_HEARD)
         self._restarting.discard(name)
 
 

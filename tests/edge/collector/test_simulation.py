@@ -23,6 +23,13 @@ def test_what_walkers_did_has_landed(tmp_path: Path) -> None:
     assert not [p for p in hall.rglob("*") if b"M00" in (p.read_bytes() if p.is_file() else b"")]  # member numbers
 
 
+def test_a_second_run_goes_on_in_the_same_folder(tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        arguments = ["--seconds", "3", "--seed", seed, "--out", str(tmp_path / "hall")]
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_table_that_does_not_balance_is_told() -> None:
     balanced = Line("visits", made=5, captured=4, landed=4, refused=1)
     lost, invented = Line("visits", 5, 4, 4, 0), Line("visits", 5, 6, 6, 0)

@@ -1,0 +1,134 @@
+"""Bluetooth in: a scanner for sensors that advertise, and one client per terminal or till that keeps records.
+
+Sensors are only overheard. Nothing tells them what arrived, so what they say is a running total: an advertisement
+that is missed, or dropped here because the intake is busy, is made up for by the next one. (Not so the raw triggers
+of a pair: those sensors say each of them a few times, and the undercount is part of what a pair's accuracy means.)
+Terminals and tills keep their records until they are told that these are durable here; see `RecordClient`.
+
+Both run until cancelled and survive whatever the adapter, BlueZ or a device does: they log it, count it, and try
+again. What does not belong here: what bytes mean (`codecs`), and what is done with readings (`intake`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Never
+
+from bleak import BleakScanner
+from bleak.args.bluez import BlueZScannerArgs
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+
+from edge_collector.clock import Clock
+from edge_collector.codecs import bthome
+from edge_collector.codecs.bthome import Sensor
+from edge_collector.readings import AnyReading
+from edge_collector.sources import Backoff, Sink, hand_over
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE: Final = 15.0
+"""Seconds that one call into the Bluetooth stack may take. By the event loop's clock: the stack knows no other."""
+
+
+@dataclass(frozen=True)
+class Advertiser:
+    """A device that is overheard: its key if it encrypts, and which sensor of a pair it is if it is only one."""
+
+    key: bytes | None = field(default=None, repr=False)
+    sensor: Sensor | None = None
+
+
+class BleScanner:
+    """Overhears the devices of this gateway.
+
+    `counts` says how many advertisements were `heard` (from anybody), BTHome frames of strangers ignored (`foreign`),
+    readings dropped as the oldest while the intake was busy (`overflowed`), and how often the scanner `failed` or was
+    `rebuilt` out of silence.
+
+    A scan can die without a word, so one that hears nothing from anybody for `silence` seconds is built anew. Where
+    the venue is really that quiet this does no harm: Linux then reports again what it had filtered as unchanged.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[str, Advertiser],
+        sink: Sink,
+        clock: Clock,
+        *,
+        adapter: str | None = None,
+        silence: float = 60.0,
+        capacity: int = 10_000,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._devices = {address.upper(): device for address, device in devices.items()}
+        self._sink, self._clock = sink, clock
+        self._bluez = BlueZScannerArgs(adapter=adapter) if adapter else BlueZScannerArgs()
+        self._silence = silence
+        self._heard_at = clock.monotonic()
+        self._seen: dict[str, BLEDevice] = {}
+        self._readings: deque[AnyReading] = deque(maxlen=capacity)
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Scan until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._scan())
+            tasks.create_task(self._hand_over())
+
+    def locate(self, address: str) -> BLEDevice | str:
+        """What to connect to: the device as it was heard, which spares bleak a scan of its own, else its address."""
+        return self._seen.get(address.upper(), address)
+
+    async def _scan(self) -> Never:
+        backoff = Backoff(self._clock)
+        while True:
+            heard = self.counts["heard"]
+            scanner = BleakScanner(self._on_advertisement, bluez=self._bluez)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await scanner.start()
+                self._heard_at = self._clock.monotonic()
+                while (left := self._heard_at + self._silence - self._clock.monotonic()) > 0:
+                    await self._clock.sleep(left)
+                self.counts["rebuilt"] += 1
+                _log.info("nothing heard for %.0f s; the scanner is built anew", self._silence)
+            except Exception as problem:  # bleak, D-Bus, the kernel: whatever it was, the next try may work
+                self.counts["failed"] += 1
+                _log.warning("the scanner failed and is built anew: %r", problem)
+                await backoff.wait()
+            finally:
+                with suppress(Exception):
+                    async with asyncio.timeout(_PATIENCE):
+                        await scanner.stop()
+            if self.counts["heard"] > heard:
+                backoff.reset()
+
+    def _on_advertisement(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
+        self.counts["heard"] += 1
+        self._heard_at = self._clock.monotonic()
+        frame = advertisement.service_data.get(bthome.SERVICE_UUID)
+        address = device.address.upper()
+        advertiser = self._devices.get(address)
+        if advertiser is None:
+            self.counts["foreign"] += frame is not None
+            return
+        self._seen[address] = device
+        if frame is not None:
+            for reading in bthome.decode(frame, address, advertiser.key, advertiser.sensor):
+                self.counts["overflowed"] += len(self._readings) == self._readings.maxlen
+                self._readings.append(reading)
+            self._news.set()
+
+    async def _hand_over(self) -> Never:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while readings := list(self._readings):
+                self._readings.clear()
+                await hand_over(readings, self._sink, self._clock)
