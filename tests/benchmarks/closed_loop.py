@@ -54,6 +54,7 @@ WORLDS = {
     "one best arm": World(((0, 0.03, -0.03),) * 3),
     "best arm by group": World(_BY_GROUP),
     "best arm by group, groups of one level": World(_BY_GROUP, levels=(0, 0, 0)),
+    "best of two arms by group": World(((0, 0.04), (0, -0.03), (0, -0.03))),
 }
 
 
@@ -271,8 +272,8 @@ class LeafPolicy:
             if self.settings.target and len(past.arm) + until:
                 # A generator of its own: that of the seed has drawn the visitors.
                 rng = np.random.default_rng([seed, until])
-                found = grow(past.and_then(own), self.settings.target, self.settings.alpha, rng)
-                both = found.leaves(pl.concat([run.covariates, past.covariates]))
+                tree = grow(past.and_then(own), self.settings.target, self.settings.alpha, rng)
+                both = leaves_of(tree, pl.concat([run.covariates, past.covariates]))
                 self.leaf[seed], leaf_before[seed] = np.split(both, [run.covariates.height])
         self.leaves = self.leaf.max(axis=1) + 1
         leaves = max(int(leaf.max(initial=0)) + 1 for leaf in (self.leaf, *leaf_before))
@@ -300,11 +301,9 @@ def _counts(shape: tuple[int, ...], first: IntArray, second: IntArray, weights: 
 
 # Groups ------
 
-Target = Literal["reward", "effect", "effect, node by node", "arms of the rewarded"]
-"""The first two are what the product does. What else was tried for the effects of several arms:
+Target = Literal["reward", "effect", "arms of the rewarded"]
+"""The first two are what the product does. What else was tried:
 
-effect, node by node: one tree, whose every node takes the contrast and covariate with the smallest p-value; the
-    product chooses one contrast for the whole tree.
 arms of the rewarded: a tree of which arm rewarded units got, as classes, thinned so that all arms had the same chance.
     Where no arm's (relative) effect differs, the arms' shares among them are alike everywhere. For 0/1 rewards only.
 """
@@ -344,62 +343,25 @@ class Past:
         return Past(self.covariates.filter(rows), self.arm[rows], self.reward[rows], self.share[rows])
 
 
-@dataclass(frozen=True)
-class Groups:
-    """A tree whose leaves `below` may split further; without a tree, one leaf."""
-
-    tree: ConditionalInferenceTree | None = None
-    below: dict[int, Groups] = field(default_factory=dict)
-
-    def leaves(self, covariates: pl.DataFrame) -> IntArray:
-        """Leaf numbers from 0 on."""
-        return np.unique(self._paths(covariates), return_inverse=True)[1].astype(np.int64)
-
-    def _paths(self, covariates: pl.DataFrame, path: int = 1) -> IntArray:
-        """A number for the way to each leaf."""
-        if self.tree is None:
-            return np.full(covariates.height, path)
-        node = self.tree.apply(covariates).to_numpy().astype(np.int64)
-        paths = path * (len(self.tree.nodes) + 1) + node
-        for child, groups in self.below.items():
-            rows = node == child
-            paths[rows] = groups._paths(covariates.filter(rows), path * (len(self.tree.nodes) + 1) + child)
-        return paths
-
-
-def grow(past: Past, target: Target, alpha: float, rng: np.random.Generator) -> Groups:
-    """The groups for a target. `reward` and `effect` are the product's, at its own alpha."""
+def grow(past: Past, target: Target, alpha: float, rng: np.random.Generator) -> ConditionalInferenceTree:
+    """The tree for a target; `reward` is the product's, at its own alpha, and `effect` is the product's at this one."""
     own = _of_arm(past.share, past.arm)
     if target == "reward":
         control = past.arm == 0
-        return Groups(by_level(past.covariates.filter(control), pl.Series(past.reward[control])))
+        return by_level(past.covariates.filter(control), pl.Series(past.reward[control]).cast(pl.Float64))
     if target == "effect":
         reward, names = pl.Series(past.reward).cast(pl.Float64), [str(arm) for arm in range(past.share.shape[1])]
-        tree, _ = by_effect(past.covariates, reward, pl.Series(past.arm).cast(pl.String), pl.Series(own), names)
-        return Groups(tree)
-    if target == "arms of the rewarded":
-        kept = past.reward & (rng.random(len(own)) * own < past.share.min(axis=1))
-        classes = pl.Series(past.arm[kept]).cast(pl.String)
-        return Groups(ConditionalInferenceTree(alpha, **SETTINGS).fit(past.covariates.filter(kept), classes))
-    return _node_by_node(past, alpha, SETTINGS["maxdepth"])
+        arm = pl.Series(past.arm).cast(pl.String)
+        return by_effect(past.covariates, reward, arm, pl.Series(own), names, alpha)
+    kept = past.reward & (rng.random(len(own)) * own < past.share.min(axis=1))
+    classes = pl.Series(past.arm[kept]).cast(pl.String)
+    return ConditionalInferenceTree(alpha, **SETTINGS).fit(past.covariates.filter(kept), classes)
 
 
-def _node_by_node(past: Past, alpha: float, depth: int) -> Groups:
-    arms, stumps = past.share.shape[1], []
-    weighted = (past.reward - past.reward.mean()) / _of_arm(past.share, past.arm)
-    for arm in range(1, arms):
-        # Units of other arms have contrast 0 and would only thin the others out.
-        pair = (past.arm == 0) | (past.arm == arm)
-        if not depth or len(set(past.arm[pair].tolist())) < 2:
-            return Groups()
-        contrast = pl.Series(np.where(past.arm == arm, weighted, -weighted)[pair])
-        stump = ConditionalInferenceTree(alpha / (arms - 1), **{**SETTINGS, "maxdepth": 1})
-        stumps.append(stump.fit(past.covariates.filter(pair), contrast))
-    best = min(stumps, key=lambda s: min((t.log_p_value for t in s.nodes[0].tests.values()), default=0.0))
-    if best.nodes[0].split is None:
-        return Groups()
-    side = best.apply(past.covariates).to_numpy()
-    return Groups(best, {c: _node_by_node(past.where(side == c), alpha, depth - 1) for c in best.nodes[0].children})
+def leaves_of(tree: ConditionalInferenceTree, covariates: pl.DataFrame) -> IntArray:
+    """The leaf of each row, as a number from 0 on."""
+    number = pl.Series([node.split is None for node in tree.nodes]).cast(pl.Int64).cum_sum() - 1
+    return number.gather(tree.apply(covariates) - 1).to_numpy()
 
 
 # LinUCB ------

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from closed_loop import Groups, Past, Target, grow
+from closed_loop import Past, Target, grow, leaves_of
 from measure import cpu_seconds, goal, machine, table
 from numpy.typing import NDArray
 
@@ -35,7 +35,6 @@ LEARNED: dict[str, Target | None] = {
     "best on average": None,
     "tree by reward": "reward",
     "tree by effect": "effect",
-    "effect, node by node": "effect, node by node",
     "arms of the rewarded": "arms of the rewarded",
 }
 GIVEN: dict[str, FloatArray] = {
@@ -71,8 +70,8 @@ def read() -> Past:
 
 def leaf_means(learn: Past, judge: Past, target: Target | None, rng: np.random.Generator) -> tuple[FloatArray, int]:
     """Per customer to be judged the learning half's mean reward of each arm in his leaf; and the number of leaves."""
-    groups = grow(learn, target, ALPHA, rng) if target else Groups()
-    leaf = groups.leaves(pl.concat([learn.covariates, judge.covariates]))
+    both = pl.concat([learn.covariates, judge.covariates])
+    leaf = leaves_of(grow(learn, target, ALPHA, rng), both) if target else np.zeros(both.height, dtype=np.int64)
     known, asked = np.split(leaf, [len(learn.arm)])
     n, total = np.zeros((2, leaf.max() + 1, len(ARMS)))
     np.add.at(n, (known, learn.arm), 1)

@@ -1,5 +1,5 @@
-"""What a bandit costs and brings over 30 days of 2,000 visits and three arms: conversions missed against an oracle that
-knows every visitor's best arm (regret), in worlds of which the truth is known (closed_loop.py).
+"""What a bandit costs and brings over 30 days of 2,000 visits and three arms (in one world two): conversions missed
+against an oracle that knows every visitor's best arm (regret), in worlds of which the truth is known (closed_loop.py).
 
     uv run --group bench python tests/benchmarks/regret.py [--seeds 30]
 
@@ -35,7 +35,6 @@ def linear(**settings: object) -> Maker:
 
 LEVEL, EFFECT = "tree by reward, history of the control", "tree by effect, 14 random days before"
 OWN = "tree by effect, own units, refit every 7 days"
-NODES = "effect node by node, 14 random days before"
 MAIN: dict[str, Maker] = {
     "uniform": Given.uniform,
     "best fixed arm (hindsight)": Given.best_fixed,
@@ -44,37 +43,36 @@ MAIN: dict[str, Maker] = {
     LEVEL: leaves(target="reward"),
     EFFECT: leaves(target="effect"),
     OWN: leaves(target="effect", history_days=0, refit_days=7),
-    NODES: leaves(target="effect, node by node"),
     "arms of the rewarded, 14 random days before": leaves(target="arms of the rewarded"),
     "oracle": Given.oracle,
 }
 """Exploration 0.1 and floor 0.05 where nothing else is said. The goals are for the trees that the product makes."""
 
-NODE = {"target": "effect, node by node"}
+GROUPS = {"target": "effect"}
 FEW = {"target": "arms of the rewarded"}
 TRIED: dict[str, tuple[Maker, Maker]] = {
-    "as above": (leaves(**NODE), leaves()),
-    **{f"exploration {c}": (leaves(**NODE, index=UCB1(c)), leaves(index=UCB1(c))) for c in (0.03, 0.3, 1.0)},
-    "KL-UCB": (leaves(**NODE, index=KLUCB()), leaves(index=KLUCB())),
-    **{f"floor {f}": (leaves(**NODE, floor=f), leaves(floor=f)) for f in (0.0, 0.02, 0.1, 0.15)},
+    "as above": (leaves(**GROUPS), leaves()),
+    **{f"exploration {c}": (leaves(**GROUPS, index=UCB1(c)), leaves(index=UCB1(c))) for c in (0.03, 0.3, 1.0)},
+    "KL-UCB": (leaves(**GROUPS, index=KLUCB()), leaves(index=KLUCB())),
+    **{f"floor {f}": (leaves(**GROUPS, floor=f), leaves(floor=f)) for f in (0.0, 0.02, 0.1, 0.15)},
     "floor 0, exploration 0.03": (
-        leaves(**NODE, floor=0.0, index=UCB1(0.03)),
+        leaves(**GROUPS, floor=0.0, index=UCB1(0.03)),
         leaves(floor=0.0, index=UCB1(0.03)),
     ),
-    "a day's visits all to one arm": (leaves(**NODE, in_one=True), leaves(in_one=True)),
-    "alpha of the tree 0.2": (leaves(**NODE, alpha=0.2), leaves()),
-    "refit every 7 days": (leaves(**NODE, refit_days=7), leaves()),
-    **{f"{d} random days before": (leaves(**NODE, history_days=d), leaves()) for d in (3, 7, 28)},
-    "3 random days before, refit every 3 days": (leaves(**NODE, history_days=3, refit_days=3), leaves()),
-    "random days count, floor 0.05": (leaves(**NODE, warm=True), leaves(warm=True)),
+    "a day's visits all to one arm": (leaves(**GROUPS, in_one=True), leaves(in_one=True)),
+    "alpha of the tree 0.2": (leaves(**GROUPS, alpha=0.2), leaves()),
+    "refit every 7 days": (leaves(**GROUPS, refit_days=7), leaves()),
+    **{f"{d} random days before": (leaves(**GROUPS, history_days=d), leaves()) for d in (3, 7, 28)},
+    "3 random days before, refit every 3 days": (leaves(**GROUPS, history_days=3, refit_days=3), leaves()),
+    "random days count, floor 0.05": (leaves(**GROUPS, warm=True), leaves(warm=True)),
     "LinUCB, random days count, floor 0.05": (linear(warm=True), leaves(warm=True)),
-    "random days count, floor 0": (leaves(**NODE, warm=True, floor=0.0), leaves(warm=True, floor=0.0)),
+    "random days count, floor 0": (leaves(**GROUPS, warm=True, floor=0.0), leaves(warm=True, floor=0.0)),
     "LinUCB, random days count, floor 0": (linear(warm=True, floor=0.0), leaves(warm=True, floor=0.0)),
     "LinUCB, floor 0": (linear(floor=0.0), leaves(floor=0.0)),
     **{f"LinUCB, alpha {a}": (linear(alpha=a), leaves()) for a in (0.1, 1.0)},
-    "own units, refit every 3 days": (leaves(**NODE, history_days=0, refit_days=3), leaves()),
-    "own units, every 3, alpha 0.2": (leaves(**NODE, history_days=0, refit_days=3, alpha=0.2), leaves()),
-    "own units, every 3, first 3 days equal": (leaves(**NODE, history_days=0, refit_days=3, equal_days=3), leaves()),
+    "own units, refit every 3 days": (leaves(**GROUPS, history_days=0, refit_days=3), leaves()),
+    "own units, every 3, alpha 0.2": (leaves(**GROUPS, history_days=0, refit_days=3, alpha=0.2), leaves()),
+    "own units, every 3, first 3 days equal": (leaves(**GROUPS, history_days=0, refit_days=3, equal_days=3), leaves()),
     "own, arms of the rewarded, every 3, alpha 0.2": (
         leaves(**FEW, history_days=0, refit_days=3, alpha=0.2),
         leaves(),
@@ -142,7 +140,9 @@ def compared(world: str, seeds: int) -> dict[str, Outcome]:
 
 def tried(worlds: list[str], seeds: int) -> None:
     """What changes when one thing is changed, printed as a table."""
-    rows = [["effect node by node, but", *(column for world in worlds for column in (world, "ratio"))]]
+    rows = [
+        ["tree by effect, 14 random days before, but", *(column for world in worlds for column in (world, "ratio"))]
+    ]
     cells: dict[str, list[str]] = {name: [name] for name in possible(TRIED)}
     for world in worlds:
         traffic = Traffic.draw(WORLDS[world], seeds)
@@ -163,7 +163,7 @@ def main(seeds: int) -> bool:
     tried(["one best arm", "best arm by group"], seeds)
     print(f"{cpu_seconds() - started:.0f} cpu seconds\n")
     met = []
-    for contender in (EFFECT, OWN, NODES, LEVEL):
+    for contender in (EFFECT, OWN, LEVEL):
         for world, outcomes in found.items():
             ours, base = outcomes[contender], outcomes[BASE]
             if world == "no effect":

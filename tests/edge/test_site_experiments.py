@@ -12,30 +12,10 @@ from typing import Any
 import pytest
 
 from edge_collector.site import Site, SiteError, load_site
+from tests import hall
 from tests.conftest import REPOSITORY
 
-PLACES = """
-[[venues]]
-id = "hall"
-name = "Hall"
-time_zone = "Europe/Berlin"
-currency = "EUR"
-opened_on = 2026-01-01
-
-[[venues]]
-id = "yard"
-name = "Yard"
-time_zone = "Europe/Berlin"
-currency = "EUR"
-opened_on = 2026-01-01
-
-[[activities]]
-id = "fair"
-name = "Fair"
-venue_id = "hall"
-first_date = 2026-01-05
-last_date = 2026-01-20
-"""
+PLACES = hall.VENUE + hall.VENUE.replace('"hall"', '"yard"').replace('"Hall"', '"Yard"') + hall.FAIR
 VISIT = {
     "id": "sign",
     "venue_id": "hall",
@@ -50,6 +30,14 @@ VISIT = {
 USER = VISIT | {"unit": "user"}
 DAY = VISIT | {"unit": "venue_day", "kpi": "gmv"}
 BANDIT = VISIT | {"kind": "bandit"}
+EFFECTS = BANDIT | {
+    "id": "learner",
+    "target": "effect",
+    "learn_from": "sign",
+    "first_date": "2026-01-19",
+    "last_date": "2026-01-31",
+}
+"""After VISIT, which it learns from."""
 CHANGE = DAY | {"kind": "before_after", "changed_on": "2026-01-12"}
 FAIR = {name: value for name, value in VISIT.items() if name != "venue_id"} | {"activity_id": "fair"}
 
@@ -85,6 +73,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "several KPIs": VISIT | {"kpi": ["amount", "conversion"], "minimum_effect": 2},
     "thirds": BANDIT | {"arms": ["a", "b", "c"], "fixed_shares": [1 / 3, 1 / 3, 1 / 3], "floor": 1 / 3},
     "no floor, no exploration": BANDIT | {"floor": 0, "exploration": 0},
+    "all of the history": BANDIT | {"history_days": 90},
+    "a test that keeps what a bandit learns from": VISIT | {"learn_from": "another"},
 }
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
@@ -151,6 +141,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "refit never": (BANDIT | {"refit_days": 0}, "refit_days: 0 is given; input should be greater than or equal to 1"),
     "target": (BANDIT | {"target": "uplift"}, "target: 'uplift' is given; input should be 'reward' or 'effect'"),
     "no history": (BANDIT | {"history_days": 0}, "history_days: 0 is given; input should be greater than or equal to 1"),
+    "history of years": (BANDIT | {"history_days": 91}, "history_days: 91 is given; at most 90 is expected, because nothing older is read for the groups"),
+    "levels of a test": (BANDIT | {"learn_from": "sign"}, "learn_from: 'sign' is given; it belongs to target = \"effect\" only"),
+    "a test without a name": (BANDIT | {"target": "effect", "learn_from": ""}, "learn_from: '' is given; string should have at least 1 character"),
     "unknown": (VISIT | {"colour": "red"}, "colour: is not known here; remove it or correct its name"),
 }  # fmt: skip
 
@@ -220,6 +213,63 @@ def test_experiments_that_do_not_disturb_each_other(tmp_path: Path, other: dict[
     assert len(site_of(tmp_path, VISIT, other | {"id": "b"}).experiments) == 2
 
 
+@pytest.mark.parametrize(
+    ("teacher", "bandit"),
+    [
+        ({}, {}),
+        ({"kind": "bandit"}, {}),
+        ({"arms": ["bold", "plain"]}, {}),
+        ({"kpi": ["amount", "conversion"], "minimum_effect": 2}, {}),
+        ({"unit": "user", "reward_days": 3, "last_date": "2026-01-15"}, {"unit": "user", "reward_days": 3}),
+        ({"venue_id": None, "activity_id": "fair"}, {}),
+        ({}, {"first_date": "2026-01-28", "history_days": 10}),
+    ],
+    ids=["a test", "a bandit", "another control", "a later KPI", "users", "an activity there", "the last day of it"],
+)
+def test_a_bandit_learns_effects_from_an_earlier_test(
+    tmp_path: Path, teacher: dict[str, Any], bandit: dict[str, Any]
+) -> None:
+    for entries in (VISIT | teacher, EFFECTS | bandit), (EFFECTS | bandit, VISIT | teacher):
+        assert "sign" in [e.learn_from for e in site_of(tmp_path, *entries).experiments]
+
+
+UNFIT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "kind": (CHANGE, EFFECTS | {"kpi": "conversion"}, "kind is 'before_after'; one whose arms were given at random is expected"),
+    "venue": (VISIT | {"venue_id": "yard"}, EFFECTS, "venue is 'yard'; 'hall' is expected"),
+    "unit": (USER, EFFECTS, "unit is 'user'; 'visit' is expected"),
+    "arms": (VISIT | {"arms": ["plain", "bold", "loud"]}, EFFECTS, "arms are ['plain', 'bold', 'loud']; ['plain', 'bold'] is expected"),
+    "KPI": (VISIT | {"kpi": ["orders"]}, EFFECTS, "kpi is ['orders']; one with 'conversion' is expected"),
+    "reward_days": (USER | {"reward_days": 2, "last_date": "2026-01-16"}, EFFECTS | {"unit": "user"}, "reward_days is 2; 0 is expected"),
+    "too long ago": (VISIT, EFFECTS | {"first_date": "2026-01-29", "history_days": 10}, "last_date is 2026-01-18; one before 2026-01-29 and not before 2026-01-19 (history_days = 10) is expected"),
+    "not over": (VISIT | {"first_date": "2026-02-01", "last_date": "2026-02-03"}, EFFECTS, "last_date is 2026-02-03; one before 2026-01-19 and not before 2025-10-21 (history_days = 90) is expected"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", UNFIT)
+def test_an_experiment_that_a_bandit_cannot_learn_from_is_told(tmp_path: Path, what: str) -> None:
+    teacher, bandit, says = UNFIT[what]
+    said = mistakes(tmp_path, teacher, bandit)
+    assert f"experiments[1].learn_from: 'sign' is given, whose {says}" in said
+    assert len(said) == 1 or what == "kind", "its unit and its KPI are those of days, too"
+
+
+def test_an_experiment_that_is_not_there_teaches_nothing(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, VISIT, EFFECTS | {"learn_from": "signs"}) == [
+        "experiments[1].learn_from: 'signs' is given; one of ['sign'] is expected"
+    ]
+
+
+def test_nobody_is_told_that_a_test_is_not_there_which_has_another_mistake(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, VISIT | {"alpha": 5}, EFFECTS) == [
+        "experiments[0].alpha: 5 is given; input should be less than 1"
+    ]
+
+
+def test_no_bandit_learns_from_itself(tmp_path: Path) -> None:
+    (said,) = mistakes(tmp_path, EFFECTS | {"id": "sign"})
+    assert "whose last_date is 2026-01-31; one before 2026-01-19" in said
+
+
 def test_a_site_without_experiments_has_none(tmp_path: Path) -> None:
     assert site_of(tmp_path).experiments == []
 
@@ -228,6 +278,7 @@ def test_defaults(tmp_path: Path) -> None:
     (e,) = site_of(tmp_path, VISIT).experiments
     assert (e.alpha, e.power, e.reward_days, e.covariates) == (0.05, 0.8, 0, [])
     assert (e.exploration, e.floor, e.seed, e.target, e.history_days) == (0.3, 0.05, 1, "reward", 90)
+    assert e.learn_from is None
     assert (e.fixed_shares, e.reward_bound, e.refit_days, e.changed_on) == (None, None, None, None)
     assert (e.kpi, e.primary_kpi, e.shares) == (["conversion"], "conversion", (0.5, 0.5))
 

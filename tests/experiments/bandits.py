@@ -27,7 +27,7 @@ BANDIT: dict[str, Any] = {
 EVE = FIRST - DAY
 """When the first shares are due."""
 SEGMENTS = ("general_keep", "general_value", "important_value")
-INPUTS = ("sessions", "order_lines", "user_days", "visitor_contexts", "bandit_units")
+INPUTS = ("sessions", "order_lines", "user_days", "visitor_contexts", "bandit_units", "experiment_units")
 
 
 def put_history(home: Home, day: date, visits: Sequence[tuple[str, str | None, int, bool]], **others: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks.closed_loop import WORLDS, Given, LeafPolicy, Policy, Settings, Target, Traffic, simulate
 
-TARGETS: list[Target] = ["reward", "effect", "effect, node by node", "arms of the rewarded"]
+TARGETS: list[Target] = ["reward", "effect", "arms of the rewarded"]
 
 
 @pytest.fixture(scope="module")

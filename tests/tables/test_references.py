@@ -75,7 +75,7 @@ def test_what_sql_reads_of_an_experiment() -> None:
     ]
     assert rows("experiment_kpis", 6, BANDIT) == [("voucher", "conversion", 0), ("voucher", "amount", 1)]
     assert rows("experiment_covariates", 6, BANDIT) == [("voucher", "segment", 0), ("voucher", "hour", 1)]
-    assert rows("experiment_policies", 6, BANDIT) == [("voucher", 0.3, 0.05, None, "reward", None, 90)]
+    assert rows("experiment_policies", 6, BANDIT) == [("voucher", 0.3, 0.05, None, "reward", None, 90, None)]
     assert rows("experiment_policies", 6, CHANGE) == []
 
 

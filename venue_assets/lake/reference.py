@@ -21,6 +21,7 @@ from edge_collector.experiment import Experiment
 from edge_collector.segment import MANIFEST_SUFFIX, Refused, SegmentName, read_manifest
 from edge_collector.site import Site
 from venue_assets.lake.landing_index import LandingIndex
+from venue_assets.methods.counted_share import counted_share
 from venue_assets.tables.catalogue import ARROW_TYPES, REFERENCES
 
 Rows = Iterable[tuple[Any, ...]]
@@ -36,12 +37,14 @@ class References:
             "site": lambda _: [(site.identity,)],
             "venues": self._venues,
             "devices": self._devices,
+            "device_accuracy": self._device_accuracy,
             "activities": self._activities,
             "experiments": self._experiments,
             "experiment_arms": self._experiment_arms,
             "experiment_kpis": self._experiment_kpis,
             "experiment_covariates": self._experiment_covariates,
             "experiment_policies": self._experiment_policies,
+            "booked_units": self._booked_units,
             "venue_day_spans": self._venue_day_spans,
             "sequence_gaps": self._sequence_gaps,
         }
@@ -71,6 +74,14 @@ class References:
     def _devices(self, _: date) -> Rows:
         for d in self.site.devices:
             yield d.id, d.venue_id, d.gateway_id, d.stream, d.counting, d.in_share
+
+    def _device_accuracy(self, _: date) -> Rows:
+        """Apart from the devices, so that a manual count leaves fresh what is not a figure of counts."""
+        for d in self.site.devices:
+            if d.accuracy:
+                yield d.id, d.venue_id, d.stream, d.accuracy.low, d.accuracy.high
+            elif d.manual_count:
+                yield d.id, d.venue_id, d.stream, *counted_share(d.manual_count.counted, d.manual_count.true)
 
     def _activities(self, day: date) -> Rows:
         for activity in self.site.activities:
@@ -107,7 +118,18 @@ class References:
         """Apart from what the tests go by, so that another exploration leaves every verdict fresh."""
         for e in self._seen(day):
             if e.kind == "bandit":
-                yield e.id, e.exploration, e.floor, e.reward_bound, e.target, e.refit_days, e.history_days
+                learns = e.target, e.refit_days, e.history_days, e.learn_from
+                yield e.id, e.exploration, e.floor, e.reward_bound, *learns
+
+    def _booked_units(self, day: date) -> Rows:
+        """Until when the units of each venue are taken, by experiments that are on, maturing or only planned."""
+        until: dict[tuple[str, str], date] = {}
+        for e in self.site.experiments:
+            if e.matures_on >= day:
+                units = self.site.venue_of(e).id, e.unit
+                until[units] = max(e.matures_on, until.get(units, day))
+        for (venue_id, unit), last in sorted(until.items()):
+            yield venue_id, unit, last
 
     def _venue_day_spans(self, day: date) -> Rows:
         for venue in self.site.venues:

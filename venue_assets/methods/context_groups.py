@@ -1,18 +1,24 @@
 """Groups of units for a bandit: the trees that it asks for, and what their leaves mean.
 
 Two targets. *Level*: units whose reward is similarly high, from units that were treated alike. *Effect*: units on whom
-an arm has a similar effect, from units of all arms with their propensities.
+the arms have similar effects, from units of all arms with their propensities.
 
-Effect. Of each unit with reward y, arm a and propensity e the tree sees the propensity-weighted contrast of an arm k
+Effect. Of each unit with reward y, arm a and propensity e a node sees the propensity-weighted contrast of an arm k
 against the control c
 
-    z = (y - m)·(1[a = k]/e - 1[a = c]/e),          m = mean reward of all units
+    z = (y - m)·(1[a = k]/e - 1[a = c]/e),          m = mean reward of the node's units
 
 whose expectation, given the covariates x, is the effect of k on units like x: 1[a = k]/e has the expectation 1 whatever
 the shares were (Horvitz & Thompson 1952; as outcome of a tree: Athey & Imbens, PNAS 113 (2016), "transformed outcome").
-Taking m off changes no expectation and much of the variance. A tree explains one number, and with more than two arms
-there is one contrast per arm: each gets a tree at alpha / (number of contrasts), and the one whose root has the
-smallest p-value is taken: groups matter where an effect differs between them, not where it is largest on the whole.
+Units of other arms have z = 0 and stay: without them units with other shares would have other expectations. Taking m
+off changes no expectation and much of the variance.
+
+With more than two arms there are several contrasts, and the one that differs between units need not be the same
+everywhere, so every node chooses anew. It tests each contrast against every covariate by the conditional inference
+test (Hothorn, Hornik & Zeileis 2006), Bonferroni over the covariates, at alpha / (number of contrasts): Bonferroni over
+both, so that units on whom every effect is the same are split with a probability of alpha at most. The contrast and
+covariate with the smallest p-value make the split: groups matter where an effect differs between them, not where it is
+largest on the whole. One joint test of all contrasts, which that paper has as well, would not say whose effect it is.
 
 What is not here: what the leaves get (`ucb`), and how a tree is fitted.
 """
@@ -20,6 +26,7 @@ What is not here: what the leaves get (`ucb`), and how a tree is fitted.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from itertools import product
 from math import inf
 from typing import Any, Final
@@ -45,21 +52,24 @@ def by_level(X: pl.DataFrame, y: pl.Series) -> ConditionalInferenceTree:
 
 
 def by_effect(
-    X: pl.DataFrame, reward: pl.Series, arm: pl.Series, propensity: pl.Series, arms: Sequence[str]
-) -> tuple[ConditionalInferenceTree, str | None]:
-    """Groups of similar effect, and of which arm against the control (the first of `arms`); one row per unit.
+    X: pl.DataFrame, reward: pl.Series, arm: pl.Series, propensity: pl.Series, arms: Sequence[str], alpha: float = ALPHA
+) -> ConditionalInferenceTree:
+    """Groups of similar effect of the `arms` against the first of them, the control; one row per unit.
 
-    Without units of the control and another arm there is nothing to contrast: a single leaf, and None.
+    Each node says in `response` which contrast it is about, "tea against none": an inner node about that by which it
+    is split, a leaf about that which sets it apart from its sibling. `prediction` is its mean, the effect. Without
+    units of the control and another arm there is nothing to contrast: a single leaf without a response.
     """
-    given = set(arm.unique())
-    contrasted = [k for k in arms[1:] if {k, arms[0]} <= given]
-    y = reward - (reward.mean() or 0.0)
-    alpha = ALPHA / (len(arms) - 1)
-    trees = [
-        (ConditionalInferenceTree(alpha, **SETTINGS).fit(X, _contrast(y, arm, propensity, k, arms[0])), k)
-        for k in contrasted
-    ]
-    return min(trees, key=lambda found: _evidence(found[0]), default=(by_level(X.clear(), reward.clear()), None))
+    if not X.height:
+        return by_level(X, reward)
+    units = pl.DataFrame({"reward": reward, "arm": arm, "propensity": propensity})
+    whole = ConditionalInferenceTree(alpha / (len(arms) - 1), **SETTINGS | {"maxdepth": 0}).fit(X, reward)
+    nodes = _grown(X, units, arms, whole.control.alpha, whole.nodes[0], SETTINGS["maxdepth"])
+    if nodes == whole.nodes:
+        return whole
+    document = whole.to_dict()
+    document["control"]["maxdepth"] = SETTINGS["maxdepth"]
+    return ConditionalInferenceTree.from_dict(document | {"nodes": [asdict(node) for node in nodes]})
 
 
 def rules(tree: ConditionalInferenceTree, personal: Collection[str] = ()) -> dict[int, str]:
@@ -84,14 +94,47 @@ def leaves_by_moment(tree: ConditionalInferenceTree, X: pl.DataFrame, moments: C
     return [sorted(set(row)) for row in leaves.tolist()]
 
 
-def _contrast(y: pl.Series, arm: pl.Series, propensity: pl.Series, treated: str, control: str) -> pl.Series:
-    sign = (arm == treated).cast(pl.Float64) - (arm == control).cast(pl.Float64)
-    return y * sign / propensity
+def _grown(
+    X: pl.DataFrame, units: pl.DataFrame, arms: Sequence[str], alpha: float, node: Node, levels: int
+) -> list[Node]:
+    """`node`, whose rows these are, and all that grows below it in so many levels, in preorder."""
+    stumps = _stumps(X, units, arms, alpha) if levels else {}
+    clearest = min(stumps, key=lambda name: _evidence(stumps[name]), default=None)
+    if clearest is None or not stumps[clearest].nodes[0].split:
+        # A leaf stays with what sets it apart from its sibling, as its own units show it where they have both arms.
+        own = node.response or clearest
+        return [replace(stumps[own].nodes[0], id=node.id, response=own) if own in stumps else node]
+    stump, side = stumps[clearest], stumps[clearest].apply(X)
+    grown: list[Node] = []
+    children: list[int] = []
+    for child in stump.nodes[1:]:
+        rows = side == child.id
+        children.append(node.id + 1 + len(grown))
+        child = replace(child, id=children[-1], response=clearest)
+        grown += _grown(X.filter(rows), units.filter(rows), arms, alpha, child, levels - 1)
+    return [replace(stump.nodes[0], id=node.id, children=tuple(children), response=clearest), *grown]
 
 
-def _evidence(tree: ConditionalInferenceTree) -> float:
-    """The logarithm of the smallest p-value in the root; 0 where nothing was tested."""
-    return min((test.log_p_value for test in tree.nodes[0].tests.values()), default=0.0)
+def _stumps(
+    X: pl.DataFrame, units: pl.DataFrame, arms: Sequence[str], alpha: float
+) -> dict[str, ConditionalInferenceTree]:
+    """By the name of each contrast that these units have, a tree of one split, or none."""
+    arm, (control, *others) = units["arm"], arms
+    weighted = (units["reward"] - units["reward"].mean()) / units["propensity"]
+    given, stump = set(arm.unique()), SETTINGS | {"maxdepth": 1}
+    return {
+        f"{k} against {control}": ConditionalInferenceTree(alpha, **stump).fit(
+            X, weighted * ((arm == k).cast(pl.Float64) - (arm == control).cast(pl.Float64))
+        )
+        for k in others
+        if {k, control} <= given
+    }
+
+
+def _evidence(stump: ConditionalInferenceTree) -> tuple[bool, float]:
+    """What splits comes first, then the smallest p-value (its logarithm; 0 where nothing was tested)."""
+    root = stump.nodes[0]
+    return root.split is None, min((test.log_p_value for test in root.tests.values()), default=0.0)
 
 
 _Path = list[tuple[Split, bool]]

@@ -80,11 +80,16 @@ def _height(lines: list[str]) -> float:
 def _inner(node: Mapping[str, Any]) -> list[str]:
     name = node["split"]["column"]
     p = node["tests"][name]["p_value"]
-    return [shortened(name, 18), "p < 0.001" if p < 0.001 else f"p = {p:.3f}"]
+    return [shortened(name, 18), "p < 0.001" if p < 0.001 else f"p = {p:.3f}", *_response(node)]
 
 
 def _leaf(node: Mapping[str, Any]) -> list[str]:
-    return [f"leaf {node['id']}", f"n = {node['n']}", f"mean {float(node['prediction']):.4g}"]
+    return [f"leaf {node['id']}", f"n = {node['n']}", f"mean {float(node['prediction']):.4g}", *_response(node)]
+
+
+def _response(node: Mapping[str, Any]) -> list[str]:
+    """What the node is about, where that differs between nodes."""
+    return [shortened(node["response"], 18)] if node.get("response") else []
 
 
 def _labels(split: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -113,8 +113,8 @@ class Table:
     owner: str
     sql: str | None
     compute: Compute | None = None
-    picture: Callable[[pa.Table], str] | None = None
-    """Its rows as SVG, for people who look rather than read."""
+    picture: Callable[[pa.Table, duckdb.DuckDBPyConnection], str] | None = None
+    """Its rows as SVG, for people who look rather than read; its inputs can be read by name."""
     stream: str | None = None
     code: str = field(default="", compare=False)
 
@@ -175,6 +175,13 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
         "counting": "VARCHAR",
         "in_share": "DOUBLE",
     },
+    "device_accuracy": {
+        "device_id": "VARCHAR",
+        "venue_id": "VARCHAR",
+        "stream": "VARCHAR",
+        "counted_share_low": "DOUBLE",
+        "counted_share_high": "DOUBLE",
+    },
     "activities": {"venue_id": "VARCHAR", "activity_id": "VARCHAR", "first_date": "DATE"},
     "experiments": {
         "experiment_id": "VARCHAR",
@@ -208,7 +215,9 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
         "target": "VARCHAR",
         "refit_days": "INTEGER",
         "history_days": "INTEGER",
+        "learn_from": "VARCHAR",
     },
+    "booked_units": {"venue_id": "VARCHAR", "unit": "VARCHAR", "until": "DATE"},
     "venue_day_spans": {
         "venue_id": "VARCHAR",
         "starts_at": "TIMESTAMP",

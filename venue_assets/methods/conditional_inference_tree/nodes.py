@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 Label = bool | str
 """A level of a factor or a class of the response."""
@@ -50,6 +53,7 @@ class Node:
     `prediction` is the mean of a numeric response, else the most frequent class (of equally frequent ones the first).
     `distribution` holds the share of each class, in the order of the tree's `classes`; it is None for a numeric
     response. `tests` is empty where none was made: too few rows, too deep, or a response that does not vary.
+    `response` is for trees put together from nodes of different responses: what this one's prediction and tests are of.
     """
 
     id: int
@@ -59,3 +63,5 @@ class Node:
     split: Split | None
     children: tuple[int, ...]
     distribution: tuple[float, ...] | None = None
+    # Left out of the document where there is none, which is all that a tree with one response has to say.
+    response: Annotated[str | None, Field(exclude_if=lambda response: response is None)] = None

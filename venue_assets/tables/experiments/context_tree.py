@@ -14,11 +14,8 @@ from venue_assets.methods.conditional_inference_tree import ConditionalInference
 from venue_assets.methods.context_groups import ALPHA, SETTINGS, by_effect, by_level
 from venue_assets.pictures.tree import forest
 
-HISTORY_DAYS: Final = 90
-"""The longest history there is, as the contract's windows say."""
-
 _BANDITS: Final = """
-SELECT e.experiment_id, e.first_date, p.target, p.refit_days, p.history_days, a.arms,
+SELECT e.experiment_id, e.first_date, p.target, p.refit_days, p.learn_from, a.arms,
   coalesce(c.covariates, []) AS covariates
 FROM experiments AS e
 JOIN experiment_policies AS p ON p.experiment_id = e.experiment_id
@@ -34,14 +31,15 @@ WHERE e.kind = 'bandit'
 ORDER BY e.experiment_id
 """
 
-# Before the experiment everybody was treated alike: rows without an arm. Its own units follow with theirs.
+# Before the experiment everybody was treated alike: rows without an arm. An earlier test has units of every arm; both
+# end with what was known on the date before the experiment. Its own units follow with their arms.
 _ROWS: Final = """
 WITH bandits AS (
   SELECT e.experiment_id, e.venue_id, e.unit, e.kpi, e.reward_days, e.first_date - p.history_days AS history_from,
-    e.first_date - 1 AS history_to
+    e.first_date - 1 AS history_to, p.target, p.learn_from
   FROM experiments AS e
   JOIN experiment_policies AS p ON p.experiment_id = e.experiment_id
-  WHERE e.kind = 'bandit' AND p.target = 'reward'
+  WHERE e.kind = 'bandit'
 ),
 sold AS (
   SELECT event_date, session_id, count(DISTINCT order_id)::DOUBLE AS orders, sum(amount)::DOUBLE AS amount
@@ -57,7 +55,7 @@ visits AS (
   JOIN sessions AS s
     ON s.venue_id = b.venue_id AND s.enter_at IS NOT NULL AND s.event_date BETWEEN b.history_from AND b.history_to
   LEFT JOIN sold AS o ON o.event_date = s.event_date AND o.session_id = s.session_id
-  WHERE b.unit = 'visit'
+  WHERE b.target = 'reward' AND b.unit = 'visit'
 ),
 user_dates AS (
   SELECT b.experiment_id, b.kpi, b.venue_id, d.event_date, d.user_id, d.user_id AS row_id, d.first_hour AS hour,
@@ -73,17 +71,32 @@ user_dates AS (
   JOIN user_days AS r
     ON r.venue_id = d.venue_id AND r.user_id = d.user_id
     AND r.event_date BETWEEN d.event_date AND d.event_date + b.reward_days
-  WHERE b.unit = 'user'
+  WHERE b.target = 'reward' AND b.unit = 'user'
   GROUP BY b.experiment_id, b.kpi, b.venue_id, d.event_date, d.user_id, d.first_hour
 ),
+tested AS (
+  SELECT b.experiment_id, b.venue_id, u.assigned_on AS event_date, u.user_id, u.unit_id AS row_id,
+    coalesce(hour(s.enter_local)::INTEGER, d.first_hour) AS hour, u.arm, u.propensity, u.reward AS response
+  FROM bandits AS b
+  JOIN experiment_units AS u
+    ON u.experiment_id = b.learn_from AND u.kpi = b.kpi AND u.assigned_on >= b.history_from
+    AND u.event_date <= b.history_to
+  LEFT JOIN sessions AS s ON s.event_date = u.assigned_on AND s.session_id = u.session_id
+  LEFT JOIN user_days AS d
+    ON b.unit = 'user' AND d.event_date = u.assigned_on AND d.venue_id = b.venue_id AND d.user_id = u.user_id
+  WHERE b.target = 'effect'
+),
 history AS (
-  SELECT h.experiment_id, NULL::DATE AS matured_on, h.event_date, h.row_id, NULL::VARCHAR AS arm,
-    NULL::DOUBLE AS propensity,
-    CASE h.kpi WHEN 'conversion' THEN (h.orders > 0)::DOUBLE WHEN 'orders' THEN h.orders WHEN 'amount' THEN h.amount
-      WHEN 'visits' THEN h.visits WHEN 'dwell_seconds' THEN h.dwell_seconds END AS response,
-    h.venue_id, isodow(h.event_date)::INTEGER AS weekday, h.hour,
-    c.* EXCLUDE (event_date, venue_id, user_id)
-  FROM (FROM visits UNION ALL BY NAME FROM user_dates) AS h
+  SELECT h.experiment_id, NULL::DATE AS matured_on, h.event_date, h.row_id, h.arm, h.propensity, h.response,
+    h.venue_id, isodow(h.event_date)::INTEGER AS weekday, h.hour, c.* EXCLUDE (event_date, venue_id, user_id)
+  FROM (
+    SELECT *,
+      CASE kpi WHEN 'conversion' THEN (orders > 0)::DOUBLE WHEN 'orders' THEN orders WHEN 'amount' THEN amount
+        WHEN 'visits' THEN visits WHEN 'dwell_seconds' THEN dwell_seconds END AS response
+    FROM (FROM visits UNION ALL BY NAME FROM user_dates)
+    UNION ALL BY NAME
+    FROM tested
+  ) AS h
   LEFT JOIN visitor_contexts AS c
     ON c.event_date = h.event_date AND c.venue_id = h.venue_id AND c.user_id = h.user_id
 ),
@@ -106,7 +119,7 @@ def compute(con: duckdb.DuckDBPyConnection, day: date) -> pa.Table:
     return pa.Table.from_pylist([_tree(bandit, rows, day) for bandit in bandits], _SCHEMA)
 
 
-def picture(rows: pa.Table) -> str:
+def picture(rows: pa.Table, _con: object = None) -> str:
     """The trees."""
     return forest(
         (f"{row['experiment_id']}: {row['target']}, fitted on {row['fitted_on']}", json.loads(row["tree"]))
@@ -139,15 +152,14 @@ def _tree(bandit: dict[str, Any], rows: pl.DataFrame, day: date) -> dict[str, ob
     seen = rows.filter(known & (pl.col("experiment_id") == bandit["experiment_id"]))
     # A tree wants a covariate; the venue of the experiment is always the same.
     covariates = bandit["covariates"] or ["venue_id"]
-    target = bandit["target"]
-    if target == "effect":
-        tree, arm = by_effect(
-            seen.select(covariates), seen["response"], seen["arm"], seen["propensity"], bandit["arms"]
-        )
-        target = f"effect of {arm} against {bandit['arms'][0]}" if arm else target
+    if bandit["target"] == "effect":
+        tree = by_effect(seen.select(covariates), seen["response"], seen["arm"], seen["propensity"], bandit["arms"])
+        contrasts = dict.fromkeys(str(node.response) for node in tree.nodes if node.split)
+        target = f"effect of {', '.join(contrasts)}" if contrasts else "effect"
     else:
         seen = seen.filter(pl.col("arm").is_null() | (pl.col("arm") == bandit["arms"][0]))
         tree = by_level(seen.select(covariates), seen["response"])
+        target = "reward"
     return {
         "experiment_id": bandit["experiment_id"],
         "target": target,
@@ -155,22 +167,20 @@ def _tree(bandit: dict[str, Any], rows: pl.DataFrame, day: date) -> dict[str, ob
         "rows": seen.height,
         "leaves": sum(node.split is None for node in tree.nodes),
         "tree": json.dumps(tree.to_dict(), ensure_ascii=False),
-        "remark": _remark(bandit, target, seen.height, tree),
+        "remark": _remark(bandit, seen.height, tree),
     }
 
 
-def _remark(bandit: dict[str, Any], target: str, n: int, tree: ConditionalInferenceTree) -> str | None:
-    """Why there are no groups, or what else somebody who set the experiment up would not expect."""
-    remarks = []
-    if bandit["history_days"] > HISTORY_DAYS:
-        remarks.append(f"{bandit['history_days']} days of history are asked for, the last {HISTORY_DAYS} are read")
+def _remark(bandit: dict[str, Any], n: int, tree: ConditionalInferenceTree) -> str | None:
+    """Why there are no groups, where somebody who set the experiment up would expect some."""
     if not bandit["covariates"]:
-        remarks.append("no covariates are given: everybody is one group")
-    elif target == "effect":
-        again = "" if bandit["refit_days"] else "; without refit_days it stays so"
-        remarks.append(f"no units of two arms yet whose effects could be compared: everybody is one group{again}")
-    elif n < SETTINGS["minsplit"]:
-        remarks.append(f"{n} rows, fewer than the {SETTINGS['minsplit']} that groups need: everybody is one group")
-    elif not tree.nodes[0].split:
-        remarks.append(f"no covariate tells groups apart at alpha {ALPHA}: everybody is one group")
-    return "; ".join(remarks) or None
+        return "no covariates are given: everybody is one group"
+    if bandit["target"] == "effect" and tree.nodes[0].response is None:
+        other = "" if bandit["learn_from"] else " or learn_from"
+        again = "" if bandit["refit_days"] else f"; without refit_days{other} it stays so"
+        return f"no units of two arms yet whose effects could be compared: everybody is one group{again}"
+    if n < SETTINGS["minsplit"]:
+        return f"{n} rows, fewer than the {SETTINGS['minsplit']} that groups need: everybody is one group"
+    if not tree.nodes[0].split:
+        return f"no covariate tells groups apart at alpha {ALPHA}: everybody is one group"
+    return None
