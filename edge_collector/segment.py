@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 import zstandard
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from edge_collector.contract import INTEGER_RANGE, LANDING_SCHEMA, STREAMS
+from edge_collector.contract import INTEGER_RANGE, LANDING_SCHEMA, MAX_LINE_BYTES, STREAMS
 from edge_collector.durable import flush_folder as flush_folder
 from edge_collector.durable import write_atomically as write_atomically
 
@@ -232,6 +232,22 @@ def verify_segment(packed: bytes, manifest: Manifest) -> None:
         rows += count_rows(piece) - (open_line and piece[:1] != b"\n")
         open_line = piece[-1:] != b"\n"
     _expect_rows(rows, manifest)
+
+
+def unpacked_lines(packed: bytes) -> Iterator[bytes]:
+    """The non-empty lines, never all of them at once; of one that no record can be, as much as shows that it is long.
+
+    Raises Refused.
+    """
+    rest = b""
+    for piece in _unpacked_in_steps(packed):
+        held = rest + piece
+        end = held.rfind(b"\n") + 1
+        for line in re.finditer(rb"[^\n]+", held[:end]):
+            yield line[0]
+        rest = held[end:][: MAX_LINE_BYTES + 1]
+    if rest:
+        yield rest
 
 
 def _expect_hash(packed: bytes, manifest: Manifest) -> None:

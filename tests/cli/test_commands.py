@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 SITE = ROOT / "data" / "site.toml"
 SCRIPT = Path(sys.executable).with_name("venue")
 COMMANDS = ["demo", "simulate", "import", "materialize", "status", "rerun", "query", "publish", "ui", "doctor"]
-COMMANDS += ["experiment"]
+COMMANDS += ["experiment", "landing"]
 DAY = "2026-01-05"
 RANGE = "2026-01-05...2026-01-06"
 

@@ -6,6 +6,7 @@ making.py       commands that make landed records: demo, simulate, import
 running.py      commands that compute: materialize, status, rerun, publish
 looking.py      commands that look: query, ui, doctor
 experiment.py   commands about experiments: list, size, show, simulate
+landing.py      commands about the landing service: landing, landing token
 
 demo.py         the demonstration: simulate, keep apart what is not its own, reconcile
 demo_report.py  what the demonstration shows at its end

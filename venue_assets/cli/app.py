@@ -11,7 +11,7 @@ import typer
 from edge_collector.column_map import MapError
 from edge_collector.pseudonym import KeyProblem
 from edge_collector.site import SiteError
-from venue_assets.cli import disk, experiment, looking, making, running, show
+from venue_assets.cli import disk, experiment, landing, looking, making, running, show
 from venue_assets.cli.arguments import UserError
 from venue_assets.home import VARIABLE, Home
 from venue_assets.tables import CatalogueError
@@ -56,6 +56,7 @@ for _name, _command in (
 ):
     app.command(_name)(_command)
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(landing.app, name="landing")
 
 _USAGE_ERROR: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """What is raised for options that do not exist or do not fit. Typer keeps it where its version of click lies."""

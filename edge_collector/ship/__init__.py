@@ -1,0 +1,38 @@
+"""Shipping: sealed segments leave the gateway, in any order, until the landing has confirmed each one's hash.
+
+targets.py          what a target is, what it can answer, and which one an address means
+object_store.py     a folder, or any S3-compatible store
+landing_service.py  HTTP PUT to `venue landing`
+shipper.py          the loop: backlog and live data side by side, back-off, what is deleted when
+
+What does not belong here: how records become segments (`seal`), where they wait (`spool`), who receives them.
+"""
+
+from edge_collector.ship.shipper import Outbox, Shipper
+from edge_collector.ship.targets import (
+    Confirmed,
+    Conflict,
+    Denied,
+    Refused,
+    Segment,
+    ShippingProblem,
+    Target,
+    TargetError,
+    Unreachable,
+    target_of,
+)
+
+__all__ = [
+    "Confirmed",
+    "Conflict",
+    "Denied",
+    "Outbox",
+    "Refused",
+    "Segment",
+    "Shipper",
+    "ShippingProblem",
+    "Target",
+    "TargetError",
+    "Unreachable",
+    "target_of",
+]
