@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import NormalDist
 
@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.test_commands import SITE, done, empty_home, is_refused, venue
+from tests.experiments.lab import put
+from venue_assets.home import Home
 
 Z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 
@@ -152,6 +154,23 @@ def test_a_size_can_be_asked_from_figures_alone(bare: Path) -> None:
     said = said_by(bare, "size --kpi amount --delta 2 --variance 100 --arms 3 --venue harbour")
     z = NormalDist().inv_cdf(1 - 0.025 / 2) + NormalDist().inv_cdf(0.8)
     assert row_of(said, "required units per arm")[1] == f"{int(200 * z**2 / 4) + 1} of 3 arms"
+
+
+def test_a_kpi_that_never_varies_has_no_size(tmp_path: Path) -> None:
+    """Twenty visits without an order: an effect would be found at once, which is no plan."""
+    root = empty_home(tmp_path)
+    for n in range(2):
+        day = date(2026, 1, 6 + n)
+        put(Home(root), "primary_metrics", day, [{"venue_id": "harbour"}])
+        visit = {"venue_id": "harbour", "state": "complete", "enter_at": datetime(2026, 1, 6, 9)}
+        put(Home(root), "sessions", day, [visit | {"session_id": f"{day}/{i}"} for i in range(10)])
+    line = "size --kpi amount --delta 1 --venue harbour"
+    is_refused(
+        venue(root, "experiment", *line.split()),
+        "amount per visit at harbour is the same for all units in the 28 dates before 2026-01-08, so no size follows",
+        "--variance NUMBER",
+    )
+    assert "required units per arm" in said_by(root, f"{line} --variance 9")
 
 
 # The closed loop ------------------------------------------------------------------------------------------------------

@@ -7,9 +7,7 @@ from datetime import date, datetime, timedelta
 from math import inf, log, sqrt
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import compute, rows
@@ -17,7 +15,6 @@ from tests.experiments.bandits import BANDIT, EVE, SEGMENTS, levelled, nothing, 
 from tests.experiments.lab import DAY, FIRST, make_home, put
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
-from venue_assets.tables.experiments.bandit_allocations import picture
 
 ARMS = BANDIT["arms"]
 KEEP, OTHERS = 2, 3
@@ -246,6 +243,23 @@ def test_the_first_shares_are_due_on_the_date_before(tmp_path: Path) -> None:
     assert [r["share"] for r in found] == pytest.approx([0.8, 0.1, 0.1] * 2)
 
 
+def test_visits_before_the_experiment_are_no_units_that_could_be_expected(tmp_path: Path) -> None:
+    """A unit is one that was given an arm: 200 visits a date went before, and still one unit is expected."""
+    home = bandit_home(tmp_path)
+    assert [len(rows(home, "sessions", EVE - n * DAY)) for n in (0, 1, 2)] == [200] * 3
+    assert {r["forecast"] for r in decide(home, EVE)} == {1}
+
+
+def test_nor_are_units_that_have_not_matured(tmp_path: Path) -> None:
+    """With rewards of two days, the control gets all but the floors on the first three dates."""
+    home = bandit_home(tmp_path, unit="user", reward_days=2, covariates=[], floor=0.1)
+    nothing(home, FIRST, FIRST + DAY)
+    put(home, "bandit_units", FIRST + 2 * DAY, [unit(i, ARMS[i % 3], 0, FIRST) for i in range(30)])
+    found = {day: decide(home, day) for day in (EVE, FIRST, FIRST + DAY, FIRST + 2 * DAY)}
+    assert [[r["share"] for r in of] for of in list(found.values())[:3]] == [pytest.approx([0.8, 0.1, 0.1])] * 3
+    assert [{r["forecast"] for r in of} for of in found.values()] == [{1}, {1}, {1}, {30}]
+
+
 def test_no_shares_from_the_last_date_on(tmp_path: Path) -> None:
     home = bandit_home(tmp_path, last_date=FIRST + DAY, reward_days=2, unit="user")
     assert [len(decide(home, day)) > 0 for day in (EVE - DAY, EVE, FIRST, FIRST + DAY, FIRST + 2 * DAY)] == [
@@ -291,14 +305,3 @@ def test_two_bandits_do_not_mix(tmp_path: Path) -> None:
     assert [(r["experiment_id"], r["arm"], r["units"]) for r in found] == [
         ("other", "x", 0), ("other", "y", 1), ("voucher", "none", 0), ("voucher", "tea", 1), ("voucher", "half", 0),
     ]  # fmt: skip
-
-
-def test_the_picture_shows_a_bar_per_leaf_with_each_arms_share(tmp_path: Path) -> None:
-    home = bandit_home(tmp_path, floor=0.1)
-    decide(home, EVE)
-    table = pq.ParquetFile(Lake(home.lake).path("bandit_allocations", EVE)).read()
-    root = ElementTree.fromstring(picture(table))
-    texts = [element.text for element in root.iter() if element.tag.endswith("text")]
-    assert texts[:4] == ["voucher: shares on 2026-01-08", *ARMS]
-    assert texts.count("80 %") == texts.count("10 %") / 2 == 2
-    assert ElementTree.fromstring(picture(table.slice(0, 0))) is not None

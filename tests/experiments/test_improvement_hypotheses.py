@@ -17,9 +17,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from edge_collector.site import SiteError, load_site
+from edge_collector.site import Site, SiteError, load_site
 from tests.conftest import REPOSITORY, compute, rows
 from tests.experiments.lab import DAY, TEST, make_home, shipped_site, upstream
+from venue_assets.lake.landing_index import LandingIndex
+from venue_assets.lake.reference import References
 from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
 from venue_assets.simulate import Options, simulate
 from venue_assets.tables.catalogue import REFERENCES, catalogue
@@ -37,8 +39,10 @@ class Past:
     def __init__(self) -> None:
         self.tables: dict[str, list[Row]] = {
             name: []
-            for name in ("control_visits", "visitor_contexts", "primary_metrics", "context_tree", "experiments")
-        }
+            for name in (
+                "control_visits", "visitor_contexts", "primary_metrics", "context_tree", "experiments", "booked_units"
+            )
+        }  # fmt: skip
 
     def day(self, day: date, venue_id: str = "riverside", **figures: Any) -> None:
         plain = {"venue_id": venue_id, "currency": "EUR", "pv": 200}
@@ -96,7 +100,7 @@ def test_the_hour_at_which_fewest_visits_buy_is_found_with_the_test_worth_making
     assert (found["subject"], found["unit"], found["n"], found["share"]) == ("13", "visit", 700, 0.125)
     assert found["observed"] == pytest.approx(own)
     assert found["norm"] == pytest.approx(norm)
-    # Eight hours and the unknown segment were looked at; the segment has no others to be compared with. Two KPI each.
+    # Eight hours and the segment new were looked at; the segment has no others to be compared with. Two KPI each.
     level = 1 - 0.05 / 16
     # As if the 700 had been drawn from the 5,600.
     error = (norm * (1 - norm) * 5600 / 5599 / 700 * (1 - 700 / 5600)) ** 0.5
@@ -136,9 +140,8 @@ def test_segments_and_leaves_are_groups_too() -> None:
     both = zip(past.tables["control_visits"], past.tables["visitor_contexts"], strict=True)
     frame = pl.DataFrame([visit | known for visit, known in both])
     tree = ConditionalInferenceTree(maxdepth=2).fit(frame.select("segment", "hour"), frame["orders"].cast(pl.Float64))
-    past.tables["experiments"] = [
-        {"experiment_id": "voucher", "venue_id": "riverside", "unit": "visit", "matures_on": TODAY + 9 * DAY}
-    ]
+    past.tables["experiments"] = [{"experiment_id": "voucher", "venue_id": "riverside"}]
+    past.tables["booked_units"] = [{"venue_id": "riverside", "unit": "visit", "until": TODAY + 9 * DAY}]
     past.tables["context_tree"] = [
         {"event_date": TODAY, "experiment_id": "voucher", "tree": json.dumps(tree.to_dict())}
     ]
@@ -151,7 +154,7 @@ def test_segments_and_leaves_are_groups_too() -> None:
     assert f"first_date = {TODAY + 10 * DAY}\n" in leaf["block"]
 
 
-def test_people_not_known_before_are_a_group_of_their_own() -> None:
+def test_people_who_were_not_there_before_are_the_segment_new_as_everywhere() -> None:
     dice, past = random.Random(4), Past()
     for day in DATES:
         past.day(day)
@@ -160,7 +163,7 @@ def test_people_not_known_before_are_a_group_of_their_own() -> None:
             past.visit(day, n, 12, 8.0 * (dice.random() < (0.4 if n % 2 else 0.1)), **known)
     found = past.finding("segment", "conversion")
     assert found["subject"] == "new"
-    assert found["finding"].startswith("visits of people not known the day before: conversion")
+    assert found["finding"].startswith("visits of segment new, people not there in the 365 dates before: conversion")
 
 
 @pytest.mark.parametrize(
@@ -289,6 +292,53 @@ def test_the_block_is_a_test_that_the_site_file_takes(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text("\n".join([shipped, *of_visits]), encoding="utf-8")
     with pytest.raises(SiteError, match="overlaps"):
         load_site(tmp_path / "site.toml")
+
+
+PLANNED: list[Row] = [
+    TEST | {"id": "earlier", "first_date": TODAY - 20 * DAY, "last_date": TODAY - DAY},
+    TEST | {"id": "running", "first_date": TODAY, "last_date": TODAY + 3 * DAY},
+    TEST | {"id": "planned", "first_date": TODAY + 40 * DAY, "last_date": TODAY + 49 * DAY},
+    TEST | {"id": "of_users", "unit": "user", "reward_days": 30, "first_date": TODAY, "last_date": TODAY + 90 * DAY},
+    TEST | {"id": "elsewhere", "venue_id": "harbour", "first_date": TODAY + 99 * DAY, "last_date": TODAY + 120 * DAY},
+    TEST
+    | {"id": "days", "kind": "before_after", "unit": "venue_day", "kpi": ["gmv"], "first_date": TODAY + 10 * DAY}
+    | {"changed_on": TODAY + 20 * DAY, "last_date": TODAY + 30 * DAY},
+]
+
+
+def booked(site: Site, day: date) -> list[Row]:
+    return [dict(row) for row in References(site, LandingIndex({})).relation("booked_units", day).to_pylist()]
+
+
+def test_units_are_booked_until_the_last_experiment_on_them_has_matured(tmp_path: Path) -> None:
+    """Planned ones too, and as seen from a date none that were over by then."""
+    site = make_home(tmp_path, *PLANNED).site
+    assert booked(site, TODAY) == [
+        {"venue_id": "harbour", "unit": "visit", "until": TODAY + 120 * DAY},
+        {"venue_id": "riverside", "unit": "user", "until": TODAY + 120 * DAY},
+        {"venue_id": "riverside", "unit": "venue_day", "until": TODAY + 30 * DAY},
+        {"venue_id": "riverside", "unit": "visit", "until": TODAY + 49 * DAY},
+    ]
+    later = booked(site, TODAY + 50 * DAY)
+    assert [(row["venue_id"], row["unit"]) for row in later] == [("harbour", "visit"), ("riverside", "user")]
+
+
+def test_each_block_can_be_pasted_behind_experiments_that_are_planned(tmp_path: Path) -> None:
+    """The site file takes it as it is: it begins when the last one on these units has matured."""
+    past = visits(lambda hour: 0.05 if hour == 13 else 0.2)
+    for row in past.tables["primary_metrics"]:
+        row["ocr"] = 0.5 if row["event_date"] <= TODAY - 7 * DAY else 0.39 + 0.001 * row["event_date"].day
+    home = make_home(tmp_path, *PLANNED)
+    past.tables["booked_units"] = booked(home.site, TODAY)
+    shipped = home.site_file.read_text(encoding="utf-8")
+    found = past.findings()
+    first_dates = set()
+    for finding in found:
+        home.site_file.write_text(f"{shipped}\n{finding['block']}", encoding="utf-8")
+        made = load_site(home.site_file).experiments[-1]
+        assert (made.last_date - made.first_date).days + 1 == finding["days"]
+        first_dates.add((made.unit, made.first_date))
+    assert first_dates == {("visit", TODAY + 50 * DAY), ("venue_day", TODAY + 31 * DAY)}
 
 
 def test_names_cannot_break_out_of_the_block(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.simulate.test_simulator import digests
 from venue_assets.simulate import WORLDS, Dirt, Options, World, begin, simulate
 from venue_assets.simulate.chance import generator
 from venue_assets.simulate.population import Population
-from venue_assets.simulate.trials import trials_of, uplift
+from venue_assets.simulate.trials import Kept, trials_of, uplift
 from venue_assets.simulate.venue_day import VenueDay
 from venue_assets.simulate.visits import visits_of
 from venue_assets.simulate.worlds import GROUPS, effects
@@ -251,7 +251,7 @@ def test_each_visit_has_the_effect_of_its_arm_and_group(site: Site, world: World
     population = Population(1, 500, ["riverside"], linked=False)
     day = VenueDay.of(site.venue("riverside"), FIRST)
     visits = visits_of(day, population, generator(1, "x"), average=500, activity=None)
-    (trial,) = trials_of([tried], day, visits, world, None, can_assign=True)
+    (trial,) = trials_of([tried], day, visits, world, None, {}, can_assign=True)
     person = trial.person.tolist()
     if unit == "visit":
         arms = dict(zip(person, trial.arm.tolist(), strict=True))
@@ -403,6 +403,64 @@ def test_a_bandit_follows_the_allocation_of_the_date(site: Site, tmp_path: Path)
         found[day, leaf, r["arm"]] += 1
     assert found[FIRST, 2, "none"] > 2 * found[FIRST, 2, "tea"]
     assert found[FIRST, 3, "second_half_price"] > 4 * found[FIRST, 3, "none"]
+
+
+def only(arm: str, day: date) -> Allocation:
+    """An allocation that gives nearly everybody the same arm."""
+    shares = {name: 0.9 if name == arm else 0.05 for name in ("none", "tea", "second_half_price")}
+    return allocation(day, {2: shares, 3: shares}, unit="user")
+
+
+def test_a_user_keeps_the_arm_that_was_given_first_whatever_the_shares_do(site: Site, tmp_path: Path) -> None:
+    """And the record of it: by which propensity, leaf and allocation it was drawn does not change afterwards."""
+    (voucher,) = (e for e in site.experiments if e.id == "voucher")
+    tried = voucher.model_copy(update={"unit": "user"})
+    of_day = {FIRST: "none", FIRST + timedelta(days=1): "tea", FIRST + timedelta(days=2): "second_half_price"}
+    options = Options(FIRST, days=3, visits=600, dirt=Dirt.none())
+    simulate(trying(site, tried), tmp_path, options, allocations=lambda _, day: only(of_day[day], day))
+
+    given = defaultdict[str, list[tuple[date, tuple[Any, ...]]]](list)
+    for day, r in records(landed_facts.read(tmp_path, site)):
+        given[r["unit_id"]].append((day, (r["arm"], r["propensity"], r["leaf_id"], r["allocation_id"])))
+    again = {unit: found for unit, found in given.items() if len(found) > 1}
+    assert len(again) > 20
+    for unit, found in given.items():
+        day, first = min(found)
+        assert {said for _, said in found} == {first}
+        drawn = arm_of("voucher", unit, tried.seed, tried.arms, list(only(of_day[day], day).shares[2].values()))
+        assert (first[0], first[1], first[3]) == (*drawn, f"voucher {day}")
+    by_today = [
+        arm_of("voucher", unit, tried.seed, tried.arms, list(only(of_day[day], day).shares[2].values()))[0]
+        for unit, found in again.items()
+        for day in [max(found)[0]]
+    ]
+    assert sum(arm != found[0][1][0] for arm, found in zip(by_today, again.values(), strict=True)) > 10
+
+
+def test_the_arm_that_a_user_keeps_is_the_one_that_has_the_effect(site: Site) -> None:
+    tried = experiment(unit="user", arms=["a", "b", "c"])
+    population = Population(1, 500, ["riverside"], linked=False)
+    day = VenueDay.of(site.venue("riverside"), FIRST)
+    visits = visits_of(day, population, generator(1, "x"), average=500, activity=None)
+    before: Kept = {}
+    (first,) = trials_of([tried], day, visits, "one_best", None, before, can_assign=True)
+    changed = tried.model_copy(update={"fixed_shares": [0.8, 0.1, 0.1]})
+    (kept,) = trials_of([changed], day, visits, "one_best", None, before, can_assign=True)
+    (anew,) = trials_of([changed], day, visits, "one_best", None, {}, can_assign=True)
+    assert kept.arm.tolist() == first.arm.tolist() != anew.arm.tolist()
+    assert kept.effect.tolist() == first.effect.tolist() != anew.effect.tolist()
+    assert kept.propensity.tolist() == first.propensity.tolist()
+
+
+def test_users_of_different_experiments_do_not_mix(site: Site) -> None:
+    population = Population(1, 200, ["riverside"], linked=False)
+    day = VenueDay.of(site.venue("riverside"), FIRST)
+    visits = visits_of(day, population, generator(1, "x"), average=200, activity=None)
+    kept: Kept = {}
+    tried = [experiment(id=name, unit="user", arms=[f"{name} 1", f"{name} 2"]) for name in ("music", "light")]
+    trials = trials_of(tried, day, visits, "none", None, kept, can_assign=True)
+    assert {experiment_id for experiment_id, _ in kept} == {"music", "light"}
+    assert trials[0].arm.tolist() != trials[1].arm.tolist()
 
 
 def test_known_users_are_in_the_leaf_of_their_own(site: Site, tmp_path: Path) -> None:

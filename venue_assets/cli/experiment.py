@@ -378,7 +378,8 @@ def _show_tree(row: dict[str, Any]) -> None:
     def tell(number: int, label: str, depth: int) -> None:
         node = nodes[number - 1]
         leaf = "" if node.split else f"leaf {node.id}: "
-        mean = f", mean {node.prediction:.4g}" if isinstance(node.prediction, float) else ""
+        about = f" of {verbatim(node.response)}" if node.response else ""
+        mean = f", mean {node.prediction:.4g}{about}" if isinstance(node.prediction, float) else ""
         say(f"{'  ' * depth}{leaf}{verbatim(label)} ({node.n:,} rows{mean})")
         if node.split is None:
             return

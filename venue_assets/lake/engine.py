@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -100,6 +101,7 @@ class Engine:
                     checks = self._checks(table, day, draft)
                     if failed := [c for c in checks if c.blocking and not c.passed]:
                         raise BlockingCheckFailed(table, day, failed, checks)
+                    picture = self._picture(table, draft)
                     self._lake.put(table.name, day, draft)
                     self._freshness.forget(table.name, day)
         except Exception as error:
@@ -108,14 +110,12 @@ class Engine:
                 self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
             raise
         made = draft.provenance
-        return Computed(
-            table, day, made.rows, time.perf_counter() - started, made.content, checks, self._picture(table, day)
-        )
+        return Computed(table, day, made.rows, time.perf_counter() - started, made.content, checks, picture)
 
-    def _picture(self, table: Table, day: date) -> str | None:
+    def _picture(self, table: Table, draft: Draft) -> str | None:
         if table.picture is None:
             return None
-        return table.picture(pq.read_table(self._lake.path(table.name, day), partitioning=None))
+        return table.picture(pq.ParquetFile(draft.path).read(), self._con)
 
     @contextmanager
     def _inputs(self, table: Table, day: date) -> Iterator[None]:
@@ -138,18 +138,20 @@ class Engine:
                     self._con.execute(f"DROP VIEW IF EXISTS {name}")
 
     def _view(self, name: str, day: date, window: Window) -> None:
-        of = self.catalogue[name]
-        files = [path for d in self._freshness.dates(name, day, window) if (path := self._lake.path(name, d)).exists()]
-        if window.days != "all" and not self._lake.path(name, day).exists():
-            raise InputMissing(
-                f"{name} of {day} does not exist; compute it first: venue materialize {day} --select '{name}+'"
-            )
+        files = []
         for d in self._freshness.dates(name, day, window):
-            if (path := self._lake.path(name, d)).exists() and self._freshness.provenance(name, d) is None:
+            path = self._lake.path(name, d)
+            if self._freshness.provenance(name, d):
+                files.append(str(path))
+            elif path.exists():
                 raise InputMissing(
                     f"{name} of {d} cannot be read ({path}); compute it again: venue materialize {d} --select '{name}+'"
                 )
-        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {select_partitions(of, [str(f) for f in files])}")
+            elif d == day and window.days != "all":
+                raise InputMissing(
+                    f"{name} of {d} does not exist; compute it first: venue materialize {d} --select '{name}+'"
+                )
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {select_partitions(self.catalogue[name], files)}")
 
     def _batches(self, table: Table, day: date) -> Iterator[pa.RecordBatch]:
         if table.stream and table.sql is None:
@@ -179,13 +181,19 @@ class Engine:
             for name, check in table.checks.items():
                 sql = check.sql.replace("$stream", f"'{table.stream}'")
                 try:
-                    row = self._con.sql(sql).to_arrow_table().to_pylist()[0]
+                    row = self._row(sql)
                 except duckdb.Error as error:  # a check that cannot be evaluated has not passed
                     row = {"passed": False, "error": str(error).partition("\n")[0]}
                 results.append(CheckResult(name, bool(row.pop("passed")), check.blocking, row))
             return results
         finally:
             self._con.execute(f"DROP VIEW IF EXISTS {table.name}")
+
+    def _row(self, sql: str) -> dict[str, Any]:
+        """The one row of a query, by name."""
+        found = self._con.execute(sql)
+        names = [column[0] for column in found.description or ()]
+        return dict(zip(names, found.fetchall()[0], strict=True))
 
     def _count(self, sql: str) -> int:
         return int(self._con.execute(sql).fetchall()[0][0])
@@ -239,6 +247,9 @@ def select_partitions(table: Table, files: Sequence[str]) -> str:
         return f"SELECT {columns}, NULL::DATE AS event_date WHERE false"
     names = ", ".join("'" + _GLOB.sub(r"[\g<0>]", f).replace("'", "''") + "'" for f in files)
     # Only the partition's own folder says something: as hive columns every name=value folder above it would, too.
+    if len(files) == 1:  # what is the same in all rows need not be worked out for each
+        event_date = Path(files[0]).parent.name[-10:]
+        return f"SELECT *, DATE '{event_date}' AS event_date FROM read_parquet({names}, hive_partitioning = false)"
     return (
         "SELECT * EXCLUDE (filename), right(parse_dirpath(filename), 10)::DATE AS event_date "
         f"FROM read_parquet([{names}], hive_partitioning = false, filename = true)"

@@ -29,15 +29,24 @@ def box(x: float, y: float, width: float, height: float, fill: str, *, round_: f
     )
 
 
-def line(x1: float, y1: float, x2: float, y2: float, *, stroke: str = "black") -> str:
+def area(boxes: Iterable[tuple[float, float, float, float]], fill: str) -> str:
+    """Rectangles of one colour, each from its upper left corner, as one shape without an outline."""
+    paths = (f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z" for x, y, width, height in boxes)
+    return f'<path d="{"".join(paths)}" fill="{fill}"/>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, *, stroke: str = "black", dashed: bool = False) -> str:
     """A straight line."""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"/>'
+    dashes = ' stroke-dasharray="3 3"' if dashed else ""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"{dashes}/>'
 
 
-def text(x: float, y: float, words: str, *, anchor: str = "middle", bold: bool = False, fill: str = "black") -> str:
+def text(
+    x: float, y: float, words: str, *, anchor: str = "middle", bold: bool = False, fill: str = "black", size: int = 12
+) -> str:
     """One line of text; `y` is its base line."""
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight} fill="{fill}">{escape(_legal(words))}</text>'
+    style = (' font-weight="bold"' if bold else "") + (f' font-size="{size}"' if size != 12 else "")
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style} fill="{fill}">{escape(_legal(words))}</text>'
 
 
 def on_white(x: float, y: float, words: str) -> str:

@@ -22,7 +22,7 @@ from venue_assets.simulate.options import Options
 from venue_assets.simulate.orders import orders_of
 from venue_assets.simulate.population import Population
 from venue_assets.simulate.records import EVENT_KINDS, SIMULATED_STREAMS, Table, table
-from venue_assets.simulate.trials import Allocations, assignments_of, trials_of, uplift
+from venue_assets.simulate.trials import Allocations, Kept, assignments_of, trials_of, uplift
 from venue_assets.simulate.venue_day import HOUR, SECOND, VenueDay
 from venue_assets.simulate.visits import Visits, visits_of
 
@@ -55,15 +55,16 @@ def tables_of(
     options: Options,
     counters: Counters,
     allocations: Allocations | None,
+    kept: Kept,
 ) -> dict[str, Table]:
-    """The clean tables of one venue and date, by stream."""
+    """The clean tables of one venue and date, by stream. `counters` and `kept` go on from date to date."""
 
     def chance(purpose: str) -> np.random.Generator:
         return generator(options.seed, stage.venue.id, day.event_date, purpose)
 
     visits = visits_of(day, population, chance("visits"), average=stage.average_visits, activity=stage.activity_on(day))
     trials = trials_of(
-        stage.experiments, day, visits, options.world, allocations, can_assign="assignments" in stage.devices
+        stage.experiments, day, visits, options.world, allocations, kept, can_assign="assignments" in stage.devices
     )
     edges = interval_edges(day, options.interval_seconds)
     tables: dict[str, Table] = {}

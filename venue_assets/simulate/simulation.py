@@ -21,7 +21,7 @@ from venue_assets.simulate.metrics import figures
 from venue_assets.simulate.options import Options
 from venue_assets.simulate.population import Population
 from venue_assets.simulate.records import SIMULATED_STREAMS, Table
-from venue_assets.simulate.trials import Allocations
+from venue_assets.simulate.trials import Allocations, Kept
 from venue_assets.simulate.truth import Outcome, Truth
 from venue_assets.simulate.units import Units
 from venue_assets.simulate.venue_day import VenueDay
@@ -181,6 +181,7 @@ class _Run:
     allocations: Allocations | None
     counters: Counters = field(default_factory=Counters)
     numbering: Numbering = field(default_factory=Numbering)
+    kept: Kept = field(default_factory=dict)
     played: int = 0
     """How many dates."""
 
@@ -196,6 +197,7 @@ class _Run:
                     self.options,
                     self.counters,
                     self.allocations,
+                    self.kept,
                 )
                 truth.clean[stage.venue.id, day] = figures(clean)
                 truth.units.add(stage.venue.id, day, clean)

@@ -31,6 +31,19 @@ Allocations = Callable[[str, date], Allocation | None]
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a unit was given, and by which shares."""
+
+    arm: int
+    propensity: float
+    by: SharesInForce
+
+
+Kept = dict[tuple[str, str], Given]
+"""What each user (experiment, unit_id) was given when first asked about: a unit keeps its arm, whatever shares do."""
+
+
+@dataclass(frozen=True)
 class Trial:
     """One experiment on one date. One element per unit, but `effect` has one per person who enters."""
 
@@ -52,13 +65,17 @@ def trials_of(
     visits: Visits,
     world: World,
     allocations: Allocations | None,
+    kept: Kept,
     *,
     can_assign: bool,
 ) -> list[Trial]:
-    """The experiments of a venue that are on; without a device that assigns, only those whose arms go by the date."""
+    """The experiments of a venue that are on; without a device that assigns, only those whose arms go by the date.
+
+    `kept` goes on from date to date; new users are entered.
+    """
     on = [e for e in experiments if e.first_date <= day.event_date <= e.last_date]
     return [
-        _trial(experiment, day, visits, world, allocations)
+        _trial(experiment, day, visits, world, allocations, kept)
         for experiment in on
         if can_assign or experiment.kind == "before_after"
     ]
@@ -113,27 +130,31 @@ def assignments_of(
 
 
 def _trial(
-    experiment: Experiment, day: VenueDay, visits: Visits, world: World, allocations: Allocations | None
+    experiment: Experiment, day: VenueDay, visits: Visits, world: World, allocations: Allocations | None, kept: Kept
 ) -> Trial:
     unit_id, person = _units(experiment, day, visits)
     hashed = [unit_of_day(u, day.event_date) for u in unit_id] if experiment.unit == "venue_day" else unit_id
     in_force = _in_force(experiment, day, visits, person, allocations)
-    drawn = [
-        arm_of(experiment.id, unit, experiment.seed, experiment.arms, held.shares)
-        for unit, held in zip(hashed, in_force, strict=True)
-    ]
-    arm = np.array([experiment.arms.index(name) for name, _ in drawn], dtype=np.int64)
+    given = [_given(experiment, unit, held) for unit, held in zip(hashed, in_force, strict=True)]
+    if experiment.unit == "user":
+        given = [kept.setdefault((experiment.id, unit), now) for unit, now in zip(unit_id, given, strict=True)]
+    arm = np.array([of.arm for of in given], dtype=np.int64)
     added = effects(world, len(experiment.arms))[visits.group, _arm_of_person(experiment, day, visits, person, arm)]
     return Trial(
         experiment,
         unit_id,
         person,
         arm,
-        propensity=np.array([propensity for _, propensity in drawn], dtype=np.float64),
-        leaf=np.array([NULL if held.leaf_id is None else held.leaf_id for held in in_force], dtype=np.int64),
-        allocation_id=[held.allocation_id for held in in_force],
+        propensity=np.array([of.propensity for of in given], dtype=np.float64),
+        leaf=np.array([NULL if of.by.leaf_id is None else of.by.leaf_id for of in given], dtype=np.int64),
+        allocation_id=[of.by.allocation_id for of in given],
         effect=np.where(visits.recognised, added, 0.0),
     )
+
+
+def _given(experiment: Experiment, unit: str, held: SharesInForce) -> Given:
+    name, propensity = arm_of(experiment.id, unit, experiment.seed, experiment.arms, held.shares)
+    return Given(experiment.arms.index(name), propensity, held)
 
 
 def _in_force(
@@ -179,7 +200,8 @@ def _units(experiment: Experiment, day: VenueDay, visits: Visits) -> tuple[list[
     """Ids of the date's units, and whose entering asks for their arms.
 
     A visit is `<pseudonym>/<event date>/<n>`, the n-th of that user at the venue on that date. A user is asked about
-    once a date, at the first visit; whoever comes again on another date is a repeated unit, which counts no more.
+    once a date, at the first visit; whoever comes again on another date is a repeated unit, which counts no more, and
+    whose record says again what the first one said.
     """
     if experiment.kind == "before_after":
         return [], np.zeros(0, dtype=np.int64)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from itertools import groupby
 from typing import Any, Final, get_args
 
 import duckdb
@@ -20,7 +19,8 @@ from edge_collector.experiment import VisitorCovariate
 from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
 from venue_assets.methods.context_groups import rules
 from venue_assets.methods.ucb import UCB1, allocate, forecast_visits
-from venue_assets.pictures.shares import Bars, charts
+from venue_assets.pictures.shares import charts
+from venue_assets.tables.experiments.shares_over_time import over_time
 
 _DUE: Final = """
 SELECT e.experiment_id, e.first_date, e.reward_days, p.exploration, p.floor, t.tree, a.arms
@@ -68,21 +68,9 @@ def compute(con: duckdb.DuckDBPyConnection, day: date) -> pa.Table:
     return pa.Table.from_pylist(rows, _SCHEMA)
 
 
-def picture(rows: pa.Table) -> str:
-    """The shares of the next date as bars."""
-    return charts(_bars(rows.to_pylist()))
-
-
-def _bars(rows: Sequence[dict[str, Any]]) -> Iterator[Bars]:
-    for experiment_id, of_experiment in groupby(rows, lambda row: row["experiment_id"]):
-        found = list(of_experiment)
-        leaves = {row["leaf"]: row["rule"] for row in found}
-        groups = [
-            (f"leaf {leaf}: {rule}", {row["arm"]: row["share"] for row in found if row["leaf"] == leaf})
-            for leaf, rule in leaves.items()
-        ]
-        title = f"{experiment_id}: shares on {found[0]['event_date_of_shares']}"
-        yield Bars(title, list(dict.fromkeys(row["arm"] for row in found)), groups)
+def picture(rows: pa.Table, con: duckdb.DuckDBPyConnection) -> str:
+    """The shares that the arms had on each date so far, and those of the next one."""
+    return charts(over_time(con, rows.to_pylist()))
 
 
 def _shares(bandit: dict[str, Any], statistics: pl.DataFrame, day: date) -> Iterator[dict[str, object]]:

@@ -28,7 +28,8 @@ FEWEST: Final = 50
 """Visits of a group, and of all others, below which nothing is said of it."""
 FEWEST_BUYERS: Final = 10
 """That many are expected in a group of the norm, and as many who do not buy: the normal distribution rests on it."""
-UNKNOWN: Final = "new"
+NEW: Final = "new"
+"""The segment of who was not there in the year before, as visitor_contexts calls it."""
 DIMENSIONS: Final = ("funnel", "leaf", "segment", "hour")
 
 Mask = NDArray[np.bool_]
@@ -62,9 +63,7 @@ FROM context_tree AS t
 JOIN experiments AS e ON e.experiment_id = t.experiment_id
 ORDER BY t.experiment_id
 """
-_BUSY: Final = """
-SELECT venue_id, unit, max(matures_on) AS until FROM experiments GROUP BY venue_id, unit ORDER BY venue_id, unit
-"""
+_BOOKED: Final = "SELECT venue_id, unit, until FROM booked_units"
 _SCHEMA: Final = pa.schema(
     {
         "venue_id": pa.string(),
@@ -99,14 +98,14 @@ def compute(con: duckdb.DuckDBPyConnection, day: date) -> pa.Table:
     trees: dict[str, list[str]] = {}
     for venue_id, tree in con.sql(_TREES).fetchall():
         trees.setdefault(venue_id, []).append(tree)
-    busy = {(venue_id, unit): until for venue_id, unit, until in con.sql(_BUSY).fetchall()}
+    booked = {(venue_id, unit): until for venue_id, unit, until in con.sql(_BOOKED).fetchall()}
     rows: list[dict[str, Any]] = []
     for (venue_id,), of_venue in days.group_by("venue_id", maintain_order=True):
         own = visits.filter(pl.col("venue_id") == venue_id)
         found = [*_weakest_step(of_venue), *_weakest_groups(own, of_venue, trees.get(str(venue_id), []))]
         found.sort(key=lambda f: (-f.expected_gain, DIMENSIONS.index(f.dimension), f.kpi))
         for rank, finding in enumerate(found, 1):
-            begins = max(day, busy.get((str(venue_id), finding.unit), day)) + timedelta(days=1)
+            begins = max(day, booked.get((str(venue_id), finding.unit), day)) + timedelta(days=1)
             rows.append(_row(finding, str(venue_id), of_venue["currency"][-1], rank, day, begins))
     return pa.Table.from_pylist(rows, _SCHEMA)
 
@@ -264,11 +263,14 @@ def _groups(visits: pl.DataFrame, trees: Sequence[str]) -> Iterator[_Group]:
         for leaf, rule in rules(tree, get_args(VisitorCovariate)).items():
             rule = one_line(rule)
             yield _Group("leaf", rule, (f"visits of the leaf with {rule}", f"叶节点（{rule}）的到访"), leaves == leaf)
-    segments = visits["segment"].fill_null(UNKNOWN)
+    segments = visits["segment"].fill_null(NEW)
     for segment in sorted(segments.unique()):
         words = (f"visits of segment {segment}", f"{segment} 分群的到访")
-        if segment == UNKNOWN:
-            words = ("visits of people not known the day before", "此前未知访客的到访")
+        if segment == NEW:
+            words = (
+                "visits of segment new, people not there in the 365 dates before",
+                "new 分群（此前 365 天未到访者）的到访",
+            )
         yield _Group("segment", segment, words, (segments == segment).to_numpy())
     for hour in sorted(visits["hour"].unique()):
         words = (f"visits that begin from {hour}:00 to {hour}:59", f"{hour}:00 至 {hour}:59 开始的到访")

@@ -152,14 +152,15 @@ def verdict(
     level, p = f"{100 * (1 - found.alpha):.3g}", _p_value(p_value)
     (n_arm, n_control), (unit, unit_zh) = counts, _UNITS[trial.unit]
     kpi_zh = _KPIS_ZH[shown.kpi]
+    claim, claim_zh = _claim(trial, *names, better)
     arm, control, difference = shown.values(0, found)
     en = (
-        f"{_claim(trial, *names, better)}: {shown.kpi} {arm} against {control}, {difference} "
+        f"{claim}: {shown.kpi} {arm} against {control}, {difference} "
         f"({level} % interval {low} to {high}), {p}, n = {n_arm:,} and {n_control:,} {unit}"
     )
     arm, control, difference = shown.values(1, found)
     zh = (
-        f"{_claim_zh(trial, *names, better)}：{kpi_zh} {arm} 对 {control}，{difference}"
+        f"{claim_zh}：{kpi_zh} {arm} 对 {control}，{difference}"
         f"（{level}% 置信区间 {low} 至 {high}），{p}，样本 {n_arm:,} 与 {n_control:,} {unit_zh}"
     )
     remarks = (
@@ -194,27 +195,22 @@ def not_stated(kpi: str, names: tuple[str, str], why: NotComputable) -> tuple[st
     )
 
 
-def _claim(trial: Trial, arm: str, control: str, better: bool | None) -> str:
+def _claim(trial: Trial, arm: str, control: str, better: bool | None) -> tuple[str, str]:
     """What the numbers behind it amount to: None is no difference."""
     if trial.kind == "before_after":
-        after = {True: "higher than", False: "lower than", None: "not shown to differ from"}[better]
-        return f"not randomised: {arm} is {after} {control} on the same weekdays"
-    return {
-        True: f"{arm} beats {control}",
-        False: f"{control} beats {arm}",
-        None: f"no difference between {arm} and {control} is shown",
-    }[better]
-
-
-def _claim_zh(trial: Trial, arm: str, control: str, better: bool | None) -> str:
-    if trial.kind == "before_after":
-        after = {True: "高于", False: "低于", None: "未见不同于"}[better]
-        return f"并非随机试验：按相同星期几比较，{arm} {after} {control}"
-    return {
-        True: f"{arm} 优于 {control}",
-        False: f"{control} 优于 {arm}",
-        None: f"未见 {arm} 与 {control} 有差异",
-    }[better]
+        after, after_zh = {
+            True: ("higher than", "高于"),
+            False: ("lower than", "低于"),
+            None: ("not shown to differ from", "未见不同于"),
+        }[better]
+        return (
+            f"not randomised: {arm} is {after} {control} on the same weekdays",
+            f"并非随机试验：按相同星期几比较，{arm} {after_zh} {control}",
+        )
+    if better is None:
+        return f"no difference between {arm} and {control} is shown", f"未见 {arm} 与 {control} 有差异"
+    winner, loser = (arm, control) if better else (control, arm)
+    return f"{winner} beats {loser}", f"{winner} 优于 {loser}"
 
 
 def _p_value(p: float) -> str:
