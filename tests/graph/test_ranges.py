@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, rows
 from venue_assets.graph.instance import open_instance
 from venue_assets.graph.runs import OutsidePartitions, materialize, ranges
 from venue_assets.home import Home
@@ -23,12 +23,12 @@ from venue_assets.simulate import Dirt, Options, simulate
 from venue_assets.tables.catalogue import catalogue
 
 FIRST = date(2026, 1, 5)
-DAYS = [FIRST + timedelta(days=n) for n in range(4)]
+DAYS = [FIRST + timedelta(days=n) for n in range(3)]
 
 
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four days of a simulated venue, landed once for all tests of this room."""
+    """Three days of a simulated venue, landed once for all tests of this room."""
     root = tmp_path_factory.mktemp("landed")
     shutil.copyfile(REPOSITORY / "data" / "site.toml", root / "site.toml")
     simulate(Home(root).site, root / "landing", Options(FIRST, days=len(DAYS), visits=80, dirt=Dirt()))
@@ -131,30 +131,23 @@ def test_late_data_makes_a_date_stale_and_a_rerun_makes_it_correct(tmp_path: Pat
     root.mkdir()
     shutil.copyfile(REPOSITORY / "data" / "site.toml", root / "site.toml")
     home = Home(root)
-    run = simulate(home.site, home.landing, Options(FIRST, days=3, visits=80), hold_late=True)
+    run = simulate(home.site, home.landing, Options(FIRST, days=len(DAYS), visits=80), hold_late=True)
     with open_instance(home) as instance:
-        materialize(home, instance, DAYS[:3])
-        before = {d: conditions(home)[d] for d in DAYS[:3]}
-        assert all(found == {"fresh"} for found in before.values())
+        materialize(home, instance, DAYS)
+        assert all(found == {"fresh"} for found in conditions(home).values())
         late = {parcel.event_date for parcel in run.late}
         assert late
         run.land_late()
-        stale = {d for d in DAYS[:3] if "stale" in conditions(home)[d]}
+        stale = {d for d, found in conditions(home).items() if "stale" in found}
         assert stale == late
         materialize(home, instance, sorted(stale))
-        behind = [d for d in DAYS[:3] if conditions(home)[d] != {"fresh"}]
+        behind = [d for d, found in conditions(home).items() if found != {"fresh"}]
         assert all(d > min(late) for d in behind), "later windows hold the late date too, and are shown as stale"
         materialize(home, instance, behind)
-        assert all(conditions(home)[d] == {"fresh"} for d in DAYS[:3])
-    published = {(row["venue_id"], day): row["pv"] for day in DAYS[:3] for row in _rows(home, "primary_metrics", day)}
+        assert all(found == {"fresh"} for found in conditions(home).values())
+    published = {(row["venue_id"], day): row["pv"] for day in DAYS for row in rows(home, "primary_metrics", day)}
     expected = {(venue, day): f.metrics.pv for (venue, day), f in run.truth.expected.figures.items()}
     assert published == expected
-
-
-def _rows(home: Home, table: str, day: date) -> list[dict[str, object]]:
-    from tests.conftest import rows
-
-    return rows(home, table, day)
 
 
 def test_days_become_few_ranges() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,10 @@ run_coordinator:
     tag_concurrency_limits:
       # At most one run per event date in flight, whoever asked for it.
       - {key: dagster/partition, value: {applyLimitPerUniqueValue: true}, limit: 1}
+event_log_storage:
+  module: venue_assets.graph.event_log
+  class: EventLog
+  config: {dagster_home: {env: DAGSTER_HOME}}
 """
 
 
@@ -49,11 +53,12 @@ def prepare(home: Home) -> Path:
 def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The instance of a home."""
     folder = prepare(home)
-    with dg.DagsterInstance.from_config(str(folder)) as instance, ExitStack() as held:
-        # Dagster opens its databases anew for every event, and whoever closes a database last has to tidy it up.
-        for database in ("runs.db", "runs/index.db"):
-            connection = held.enter_context(closing(sqlite3.connect(folder / "history" / database)))
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    with (
+        dg.DagsterInstance.from_config(str(folder)) as instance,
+        # Dagster opens its list of runs anew every time, and whoever closes a database last has to tidy it up.
+        closing(sqlite3.connect(folder / "history" / "runs.db")) as held,
+    ):
+        held.execute("SELECT count(*) FROM sqlite_master").fetchall()
         yield instance
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_collector.contract import INTEGER_RANGE, STREAMS
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, SegmentName
 from edge_collector.site import Site
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What `stat` tells of a file: enough to see that it was replaced."""
 
     size: int
@@ -28,8 +28,7 @@ class Stamp:
     inode: int
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One manifest and the segment beside it, as the folder lists them."""
 
     folder: str

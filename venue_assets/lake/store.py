@@ -96,7 +96,7 @@ class Lake:
 
     def path(self, table: str, day: date) -> Path:
         """Where the partition lies, or would lie."""
-        return self.root / table / f"event_date={day.isoformat()}" / _PART
+        return Path(self.root, table, f"event_date={day}", _PART)
 
     def glob(self, table: str) -> str:
         """All partitions of a table, in DuckDB's pattern syntax."""

@@ -221,6 +221,7 @@ def _build(
     with engine.get_connection() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute(f"ATTACH {_quoted(database)} AS venue (STORAGE_VERSION '{STORAGE_VERSION}')")
+        con.begin()  # one commit rather than one flush to the disk for every statement
         if not incremental:
             _create(con, catalogue)
         for table in catalogue.tables.values():
@@ -234,6 +235,7 @@ def _build(
         _record(con, publication)
         _parquet(con, folder / PARQUET, catalogue, publication, changed, previous)
         write_allocations(folder / ALLOCATIONS, con, home, changed, previous / ALLOCATIONS if previous else None, _link)
+        con.commit()
         con.execute("CHECKPOINT venue")
         con.execute("DETACH venue")
 
