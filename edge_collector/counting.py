@@ -13,9 +13,11 @@ rules keep those out, and nothing is lost by waiting, because totals are cumulat
    device, or one that contradicts the rival, and it was a replay. So a recorded hour beside the living device changes
    nothing, and a rebooted device is found however many of its frames are lost.
 
-All three rest on one assumption: a living device is heard at least once in `settle_seconds`. It cannot be told from a
-recording of itself by what it says, only by its still being there. 60 s is twice the advertising pause of slow battery
-sensors, and as long as the reporting interval, so that a reset is counted two or three reports late.
+All three rest on two assumptions. A living device is heard at least once in `settle_seconds`: it cannot be told from a
+recording of itself by what it says, only by its still being there. And a recording holds nothing newer than what was
+heard here: the last frames before a reset, when missed here but recorded elsewhere, look like new ones. 60 s is twice
+the advertising pause of slow battery sensors, and as long as the reporting interval: a reset is counted two or three
+reports late.
 
 Packet ids only help to tell voices apart: 8 bits wrap within minutes, and a replayed one looks newer as often as older.
 
@@ -25,9 +27,8 @@ total since zero, of more people than can have passed since the device was last 
 this address, totals restored from an older save) opens one as well, and there the total is only the new baseline.
 A fall from just below 2^8, 2^16 or 2^32 to just above zero whose frame follows by number, while the other direction
 did not fall, is a wrap: it is unrolled, and the epoch goes on. A wrap that was not seen as closely is taken for a reset
-and undercounts; it never overcounts. What nobody can see undercounts too: a reset
-that is not heard before the new totals have passed the old ones, and a rise that still waited when its device was reset
-once more.
+and undercounts; it never overcounts. What nobody can see undercounts too: a reset that is not heard before the new
+totals have passed the old ones, and a disputed rise that still waited when its device was reset once more.
 
 What does not belong here: which devices are known, where states are kept, what a record looks like.
 """
@@ -183,15 +184,21 @@ def _weigh(state: CounterState, reading: Totals, point: Point, at: float, rules:
     believed = state.counter is None and point.covers(state.settled) and higher and plausible
     follows = point.covers(main.newest) and point.follows(main.newest, numbers) and plausible
     if follows or (believed and not of_rival):
-        main, settled = main.hear(point, at), state.settled
+        settled, rises = state.settled, point != main.newest
+        main = main.hear(point, at)
         if believed:
             main, settled = main.marked(at), point
         elif at - main.marked_at >= rules.settle_seconds:
             main, settled = main.marked(at), main.mark
+        if rises:
+            # Whoever goes on right after somebody else spoke may be the recording, and the other the device.
+            doubted = main.doubted_at is not None and at - main.doubted_at < rules.settle_seconds
+            main = replace(main, disputed=doubted and not believed)
         return Heard(replace(state, main=main, settled=settled, rival=None, heard=True), _replayed(reading, rival))
 
     if point.covers(state.settled) and main.contradicted(point, at, rules):
-        state = replace(state, main=replace(main, marked_at=at, disputed=True))
+        main = replace(main, marked_at=at, disputed=True)
+    state = replace(state, main=replace(main, doubted_at=at))
     if not of_rival and main.has_late(point, at, rules):
         return Heard(state, (_dropped(reading, "reordered"),))
     told: tuple[Told, ...] = ()
@@ -213,7 +220,7 @@ def _take_over(state: CounterState, reading: Totals, voice: Voice, at: float, ru
     old, new, main = state.settled, voice.mark, state.main
     elapsed = at - main.heard_at
     told = _replayed(reading, state.rival) if voice is not state.rival else ()
-    after = replace(state, main=voice.marked(at), settled=new, rival=None, heard=True)
+    after = replace(state, main=replace(voice.marked(at), disputed=False), settled=new, rival=None, heard=True)
     if new.covers(old) and rules.plausible(new.rise(old), elapsed):
         return Heard(after, told)
     if not new.covers(old) and not main.disputed:

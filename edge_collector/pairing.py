@@ -5,8 +5,9 @@ When several are open, the oldest is closed, so that people who follow each othe
 nobody closes is `unpaired`: a missed trigger, or somebody who turned round.
 
 Triggers are put in order by the device's clock, for which they wait `late_seconds`. Both sensors must stamp by one
-clock: with 0.5 s between two clocks the order of the triggers, and with it the direction, is wrong for 93 % of those
-who go one way, while the sum of both ways still looks fine (tests/benchmarks/pairing.py). So a pair without a shared clock is refused (`Clocks`).
+clock. With 0.5 s between two clocks the order of the triggers, and with it the direction, is wrong for 93 % of those
+who go one way, while the sum of both ways still looks fine (tests/benchmarks/pairing.py). So a pair without a shared
+clock is refused (`begin`).
 
 The device's clock also keeps recordings out: it and the gateway's run side by side, so a replayed trigger is as late by
 the device's clock as the recording is old. A device whose clock began anew looks the same at first. It is believed at

@@ -61,7 +61,10 @@ class Voice:
     changed_at: float
     heard_at: float
     frames: int = 1
+    doubted_at: float | None = None
+    """When anybody else was last heard under its address."""
     disputed: bool = False
+    """Whether somebody else was heard shortly before its newest point, or was behind its mark."""
 
     @classmethod
     def of(cls, point: Point, at: float) -> Voice:
@@ -73,10 +76,11 @@ class Voice:
 
     def marked(self, at: float) -> Voice:
         """With its newest point as the next that waits."""
-        return replace(self, mark=self.newest, marked_at=at, disputed=False)
+        return replace(self, mark=self.newest, marked_at=at)
 
     def waits_anew(self, at: float) -> Voice:
-        return replace(self, marked_at=at, changed_at=at, heard_at=at - _DAY)
+        doubted_at = None if self.doubted_at is None else at
+        return replace(self, marked_at=at, changed_at=at - _DAY, heard_at=at - _DAY, doubted_at=doubted_at)
 
     def has_late(self, point: Point, at: float, rules: Rules) -> bool:
         """Whether this is one of its own frames that another one overtook."""

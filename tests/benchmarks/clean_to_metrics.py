@@ -289,6 +289,7 @@ sales AS (
 )
 SELECT s.venue_id, coalesce(a.activity_id, 'none') AS activity_id, {shown_hour} s.currency,
   p.pf_range, n.pf_entrance, false AS pf_entrance_estimated, n.pf_entrance / nullif(p.pf_range, 0) AS ocr,
+  NULL::DOUBLE AS ocr_low, NULL::DOUBLE AS ocr_high, -- no device of this site states its accuracy
   coalesce(e.pv, 0) AS pv, coalesce(e.uv, 0) AS uv, e.lov_mean_seconds, e.lov_median_seconds, e.lov_p90_seconds,
   coalesce(e.pv, 0) / nullif(n.pf_entrance, 0) AS recognition_share,
   coalesce(m.completed_orders, 0) AS completed_orders, coalesce(m.paying_users, 0) AS paying_users,
@@ -432,6 +433,8 @@ def _pandas_metrics(pd: Any, counts: dict[str, Any], sessions: Any, lines: Any, 
         "pf_range": a,
         "pf_entrance": b.astype(float),
         "ocr": b / a,
+        "ocr_low": None,
+        "ocr_high": None,
         "pv": visits.size(),
         "uv": visits.nunique(),
         "lov_mean_seconds": dwell.mean(),

@@ -4,26 +4,42 @@ WITH slots AS (
   FROM venues AS v, range(-1, 24) AS hours (slot)
   WHERE v.operates
 ),
-passers AS (
-  SELECT venue_id, coalesce(hour(local_time), -1)::INTEGER AS slot, TRY_CAST(sum(in_count) AS BIGINT) AS pf_range
-  FROM boundary_counts
-  GROUP BY GROUPING SETS ((venue_id), (venue_id, hour(local_time)))
-),
 by_device AS (
-  SELECT venue_id, device_id, coalesce(hour(local_time), -1)::INTEGER AS slot, sum(in_count)::DOUBLE AS counted
+  SELECT 'boundary_counts' AS stream, venue_id, device_id, coalesce(hour(local_time), -1)::INTEGER AS slot,
+    sum(in_count) AS counted
+  FROM boundary_counts
+  GROUP BY GROUPING SETS ((venue_id, device_id), (venue_id, device_id, hour(local_time)))
+  UNION ALL
+  SELECT 'entrance_counts', venue_id, device_id, coalesce(hour(local_time), -1)::INTEGER, sum(in_count)
   FROM entrance_counts
   GROUP BY GROUPING SETS ((venue_id, device_id), (venue_id, device_id, hour(local_time)))
 ),
-entrants AS (
-  SELECT b.venue_id, b.slot,
-    bool_or(d.counting = 'passages') AS estimated,
-    -- One sensor of unknown share makes the whole figure unknown. Ordered, because sums of fractions depend on it.
-    CASE WHEN NOT bool_or(d.counting = 'passages' AND d.in_share IS NULL)
-      THEN sum(b.counted * CASE WHEN d.counting = 'passages' THEN d.in_share ELSE 1.0::DOUBLE END ORDER BY b.device_id)
-    END AS pf_entrance
+-- What each device counted, and how many people that can have been; unknown (null) where it states no accuracy.
+of_device AS (
+  SELECT b.stream, b.venue_id, b.device_id, b.slot, b.counted, d.counting, d.in_share,
+    b.counted::DOUBLE / a.counted_share_high AS least, b.counted::DOUBLE / a.counted_share_low AS most
   FROM by_device AS b
-  JOIN devices AS d ON d.device_id = b.device_id AND d.venue_id = b.venue_id AND d.stream = 'entrance_counts'
-  GROUP BY b.venue_id, b.slot
+  JOIN devices AS d ON d.device_id = b.device_id AND d.venue_id = b.venue_id AND d.stream = b.stream
+  LEFT JOIN device_accuracy AS a ON a.device_id = b.device_id AND a.venue_id = b.venue_id AND a.stream = b.stream
+),
+-- Sums of fractions are ordered, because they depend on it.
+passers AS (
+  SELECT venue_id, slot, TRY_CAST(sum(counted) AS BIGINT) AS pf_range,
+    CASE WHEN bool_and(least IS NOT NULL) THEN sum(least ORDER BY device_id) END AS least,
+    CASE WHEN bool_and(least IS NOT NULL) THEN sum(most ORDER BY device_id) END AS most
+  FROM of_device
+  WHERE stream = 'boundary_counts'
+  GROUP BY venue_id, slot
+),
+entrants AS (
+  SELECT venue_id, slot, bool_or(counting = 'passages') AS estimated,
+    -- One sensor of unknown share makes the whole figure unknown.
+    CASE WHEN bool_and(share IS NOT NULL) THEN sum(counted::DOUBLE * share ORDER BY device_id) END AS pf_entrance,
+    CASE WHEN bool_and(least * share IS NOT NULL) THEN sum(least * share ORDER BY device_id) END AS least,
+    CASE WHEN bool_and(least * share IS NOT NULL) THEN sum(most * share ORDER BY device_id) END AS most
+  FROM (SELECT *, CASE WHEN counting = 'passages' THEN in_share ELSE 1.0::DOUBLE END AS share FROM of_device)
+  WHERE stream = 'entrance_counts'
+  GROUP BY venue_id, slot
 ),
 visitors AS (
   -- Each person once, with a bit for every local hour in which they came; few patterns of hours remain to be counted.
@@ -70,6 +86,8 @@ SELECT
   CASE WHEN s.has_entrance THEN n.pf_entrance END AS pf_entrance,
   coalesce(n.estimated, false) AS pf_entrance_estimated,
   n.pf_entrance / nullif(p.pf_range, 0) AS ocr,
+  CASE WHEN p.pf_range > 0 THEN n.least / p.most END AS ocr_low,
+  CASE WHEN p.pf_range > 0 THEN n.most / p.least END AS ocr_high,
   CASE WHEN s.has_terminal THEN coalesce(e.pv, 0) END AS pv,
   CASE WHEN s.has_terminal THEN coalesce(u.uv, 0) END AS uv,
   e.lov_mean_seconds,

@@ -1,0 +1,205 @@
+"""Counting from running totals: nothing that happens to frames invents a visitor, and nothing loses one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from edge_collector.counting import CounterState, Counts, EpochOpened, close_interval, count
+from edge_collector.readings import Dropped, Totals
+from tests.edge.lived_device import MIDNIGHT, SETTLED, Device, Gateway
+
+
+def one_gateway(*, encrypted: bool = False) -> tuple[Device, Gateway]:
+    gateway = Gateway(Random(0))
+    device = Device(encrypted, [gateway], in_total=500, out_total=480, packet_id=170, counter=9_000)
+    device.live(3)
+    return device, gateway
+
+
+both = pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+
+
+@both
+def test_the_first_frame_is_the_baseline_and_rises_count_at_once(encrypted: bool) -> None:
+    device, gateway = one_gateway(encrypted=encrypted)
+    gateway.close(device.now)
+    device.walk(3, 1)
+    device.live(1)
+    gateway.close(device.now)
+    assert gateway.landed == [Counts(1, 0, 0, 500, 480), Counts(1, 3, 1, 503, 481)]
+    assert gateway.told == []
+
+
+def test_an_interval_in_which_nothing_was_heard_has_no_record() -> None:
+    device, gateway = one_gateway()
+    gateway.close(device.now)
+    gateway.close(device.now + 60)
+    device.live(1)
+    gateway.close(device.now + 120)
+    assert len(gateway.landed) == 2
+
+
+def test_an_interval_ends_after_its_start_whatever_the_wall_clock_does() -> None:
+    state = count(None, Totals(device="d", in_total=1), 0).state
+    assert state is not None
+    _, (interval,) = close_interval(state, MIDNIGHT, 60.5)
+    assert interval.interval_end - interval.interval_start == timedelta(seconds=60.5)
+    for start, seconds in ((MIDNIGHT, 0), (MIDNIGHT, -3600), (datetime(2026, 1, 1), 60)):
+        with pytest.raises(ValueError, match="aware start and some time"):
+            close_interval(state, start, seconds)
+
+
+def test_a_sensor_of_one_direction_has_no_outs() -> None:
+    state = count(None, Totals(device="d", in_total=7), 0).state
+    state = count(state, Totals(device="d", in_total=9), 1).state
+    assert state is not None
+    assert close_interval(state, datetime(2026, 1, 1, tzinfo=UTC), 60)[1][0].counts == Counts(1, 2, None, 9, None)
+
+
+@both
+@pytest.mark.parametrize("swap", [False, True], ids=["reboot", "new battery"])
+def test_a_reset_opens_an_epoch_whose_totals_all_count(encrypted: bool, swap: bool) -> None:
+    device, gateway = one_gateway(encrypted=encrypted)
+    device.walk(3)
+    device.live(2)
+    device.reboot(swap=swap)
+    device.live(2)
+    device.walk(2, 1)
+    device.live(SETTLED)
+    assert gateway.counted == (5, 1)
+    assert [(e.epoch, e.device) for e in gateway.epochs()] == [(2, "door")]
+    gateway.close(device.now)
+    assert [(c.device_epoch, c.in_count, c.in_total) for c in gateway.landed] == [(1, 3, 503), (2, 2, 2)]
+
+
+def test_an_authentic_newer_frame_is_believed_at_once_when_totals_fall() -> None:
+    device, gateway = one_gateway(encrypted=True)
+    device.reboot(swap=False)
+    device.walk(1)
+    device.live(1)
+    assert gateway.counted == (1, 0)
+    assert gateway.epochs() == [EpochOpened("door", 2, "in 500 to 1, out 480 to 0; counted since zero")]
+
+
+@both
+@pytest.mark.parametrize("seconds", [3, 40, 400])
+def test_a_recorded_hour_beside_the_living_device_changes_nothing(encrypted: bool, seconds: int) -> None:
+    device, gateway = one_gateway(encrypted=encrypted)
+    for _ in range(100):
+        device.walk(1)
+        device.live(2)
+    for part in range(4):
+        device.walk(5, 2)
+        device.live(seconds, slice(part * 20, 100))
+    assert gateway.counted == (120, 8)
+    assert gateway.epochs() == []
+    assert gateway.dropped("replayed") + gateway.dropped("reordered") >= 80
+
+
+@both
+def test_frames_of_an_earlier_run_cannot_continue_a_new_one(encrypted: bool) -> None:
+    gateway = Gateway(Random(0))
+    device = Device(encrypted, [gateway])
+    for _ in range(60):
+        device.walk(1)
+        device.live(1)
+    recorded = slice(len(gateway.heard))
+    device.reboot(swap=True)
+    device.live(SETTLED)
+    device.walk(1)
+    device.live(SETTLED)
+    device.live(30, recorded)
+    assert gateway.counted == (59 + 1, 0)
+    device.walk(2)
+    device.live(SETTLED)
+    assert gateway.counted == (59 + 3, 0)
+    assert [e.epoch for e in gateway.epochs()] == [2]
+
+
+def test_a_plain_frame_of_a_device_that_encrypts_is_no_frame_of_it() -> None:
+    device, gateway = one_gateway(encrypted=True)
+    before = gateway.state
+    gateway.hear(device.now, Totals(device="door", in_total=900, out_total=900, packet_id=1))
+    assert gateway.state == before
+    assert gateway.told == [Dropped(device="door", reason="downgraded")]
+
+
+def test_negative_totals_are_refused() -> None:
+    device, gateway = one_gateway()
+    gateway.hear(device.now, Totals(device="door", in_total=-1, out_total=3))
+    assert gateway.dropped("negative_total") == 1
+
+
+def test_a_glitch_counts_nobody() -> None:
+    device, gateway = one_gateway()
+    gateway.hear(device.now, Totals(device="door", in_total=65_535, out_total=480, packet_id=device.packet_id))
+    device.walk(1)
+    device.live(SETTLED)
+    assert gateway.counted == (1, 0)
+    assert gateway.epochs() == []
+
+
+def test_totals_that_stay_implausible_are_a_new_baseline() -> None:
+    device, gateway = one_gateway()
+    device.in_total += 60_000
+    device.live(SETTLED)
+    device.walk(1)
+    device.live(SETTLED)
+    assert gateway.counted == (1, 0)
+    assert "not counted" in gateway.epochs()[0].detail
+
+
+def test_after_hours_without_reception_the_rise_counts() -> None:
+    device, gateway = one_gateway()
+    device.now += 36_000
+    device.in_total += 8_000
+    device.packet_id += 150
+    device.live(1)
+    assert gateway.counted == (8_000, 0)
+
+
+@both
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_a_wrap_goes_on_counting(encrypted: bool, bits: int) -> None:
+    gateway = Gateway(Random(0))
+    device = Device(encrypted, [gateway], in_total=2**bits - 3, out_total=40)
+    device.live(2)
+    for _ in range(5):
+        device.walk(1)
+        device.in_total %= 2**bits
+        device.live(1)
+    device.live(SETTLED)
+    gateway.close(device.now)
+    assert gateway.epochs() == []
+    assert gateway.counted == (5, 0)
+    assert gateway.landed[-1].in_total == 2**bits + 2
+
+
+def test_unpaired_triggers_are_counted_beside() -> None:
+    state = count(None, Totals(device="d", in_total=0, out_total=0), 0, unpaired_total=4).state
+    state = count(state, Totals(device="d", in_total=1, out_total=0), 1, unpaired_total=6).state
+    assert state is not None
+    state, (interval,) = close_interval(state, MIDNIGHT, 60)
+    assert (interval.counts.in_count, interval.counts.unpaired_count) == (1, 2)
+
+
+def test_a_crash_while_a_reset_waits_changes_nothing() -> None:
+    device, gateway = one_gateway()
+    device.reboot(swap=True)
+    device.walk(2)
+    device.live(6)
+    gateway.crash(device.now)
+    device.live(SETTLED)
+    assert gateway.counted == (2, 0)
+
+
+def test_states_survive_as_json() -> None:
+    device, gateway = one_gateway()
+    device.reboot(swap=True)
+    device.live(3)
+    assert gateway.state is not None
+    assert gateway.state.rival is not None
+    assert CounterState.from_json(gateway.state.to_json()) == gateway.state
