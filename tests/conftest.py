@@ -17,6 +17,29 @@ from venue_assets.tables.catalogue import catalogue
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
+SLOWEST = (
+    "importing/test_order_book.py",
+    "graph/test_processes.py",
+    "lake/test_agreement.py",
+    "experiments/test_units.py",
+    "graph/test_ranges.py",
+    "ui/test_dagster_ui.py",
+    "cli/test_failures.py",
+    "cli/test_experiment.py",
+    "simulate/test_units_as_computed.py",
+    "cli/test_commands.py",
+    "cli/test_ui.py",
+    "lake/test_analysis.py",
+    "publish/test_publication.py",
+)
+"""The files that take longest, in this order. A list that is out of date costs time, nothing else."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first: else one process would still be at one of them long after the other has ended."""
+    places = {REPOSITORY / "tests" / file: place for place, file in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +66,15 @@ def compute(home: Home, *days: date, tables: list[str] | None = None) -> list[Co
         return [engine.compute(table, day) for day in days for table in wanted]
     finally:
         con.close()
+
+
+def upstream(*names: str) -> list[str]:
+    """The tables and all that they are made of, in order: what `compute` needs to be given for them."""
+    wanted = set(names)
+    for table in reversed(list(catalogue())):
+        if table.name in wanted:
+            wanted |= set(catalogue().lake_inputs(table))
+    return [table.name for table in catalogue() if table.name in wanted]
 
 
 def rows(home: Home, table: str, day: date) -> list[dict[str, object]]:

@@ -1,41 +1,17 @@
-"""A small site and an order map for it: what tests of maps and of drafts share."""
+"""Maps bound to the site of the hall: what tests of maps and of drafts share."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from edge_collector.column_map import BoundMap, load_map
 from edge_collector.site import Site
+from tests import hall
 
-SITE = Site.model_validate(
-    {
-        "venues": [
-            {"id": "hall", "name": "Hall", "time_zone": "Europe/Berlin", "currency": "EUR", "opened_on": "2026-01-01"}
-        ],
-        "devices": [
-            {"id": "till", "venue_id": "hall", "gateway_id": "import_till", "stream": "orders"},
-            {"id": "terminal", "venue_id": "hall", "gateway_id": "import_terminal", "stream": "face_visits"},
-            {"id": "door", "venue_id": "hall", "gateway_id": "import_door", "stream": "entrance_counts"},
-        ],
-    }
-)
+SITE = Site.model_validate(tomllib.loads(hall.IMPORTING))
 
-ORDERS = """
-kind = "orders"
-name = "till"
-venue = "hall"
-device = "till"
-amount_is = "line"
-{more}
-[columns]
-order_id = "order"
-ordered_at = "time"
-user_id = "member"
-category_id = "category"
-quantity = "pieces"
-amount = "amount"
-{tables}
-"""
+ORDERS = hall.ORDERS_MAP.replace("\n[columns]", "{more}\n[columns]") + "{tables}\n"
 
 
 def bind(folder: Path, text: str) -> BoundMap:

@@ -7,29 +7,10 @@ from pathlib import Path
 import pytest
 
 from edge_collector.site import SiteError, load_site
+from tests import hall
 from tests.conftest import REPOSITORY
 
-GOOD = """
-[[venues]]
-id = "hall"
-name = "Hall"
-time_zone = "Europe/Berlin"
-currency = "EUR"
-opened_on = 2026-01-01
-
-[[devices]]
-id = "door"
-venue_id = "hall"
-gateway_id = "g1"
-stream = "entrance_counts"
-
-[[activities]]
-id = "fair"
-name = "Fair"
-venue_id = "hall"
-first_date = 2026-01-05
-last_date = 2026-01-10
-"""
+GOOD = hall.VENUE + hall.device("door", "entrance_counts", "g1") + hall.FAIR
 
 
 def mistakes(tmp_path: Path, text: str) -> list[str]:
@@ -74,7 +55,7 @@ def test_defaults(tmp_path: Path) -> None:
             'venue_id = "hal"\ngateway',
             "devices[0].venue_id: 'hal' is given; one of ['hall']",
         ),
-        ("last_date = 2026-01-10", "last_date = 2026-01-01", "activities[0].last_date: 2026-01-01 is given"),
+        ("last_date = 2026-01-20", "last_date = 2026-01-01", "activities[0].last_date: 2026-01-01 is given"),
         ("[[venues]]", "[[venus]]", "venus: is not known here"),
         ('id = "door"', 'id = "door"\nin_share = 0.5', "devices[0].in_share: 0.5 is given"),
         (

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from edge_collector.segment import write_segment
 from tests.conftest import REPOSITORY, compute, rows
-from tests.oracle.adversarial import site_toml
+from tests.conftest import upstream as upstream
+from tests.oracle.landing_writer import site_toml
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
 from venue_assets.tables.catalogue import catalogue
@@ -33,15 +34,6 @@ TEST: dict[str, Any] = {
     "first_date": FIRST,
     "last_date": FIRST + 9 * DAY,
 }
-
-
-def upstream(*names: str) -> list[str]:
-    """The tables and all that they are made of, in order."""
-    wanted = set(names)
-    for table in reversed(list(catalogue())):
-        if table.name in wanted:
-            wanted |= set(catalogue().lake_inputs(table))
-    return [table.name for table in catalogue() if table.name in wanted]
 
 
 def shipped_site(*experiments: dict[str, Any]) -> str:
@@ -139,8 +131,7 @@ def put_days(home: Home, days: dict[date, list[dict[str, Any]]], baseline: list[
 
 def judge(home: Home, *days: date) -> None:
     """Gates and verdicts of the dates, in order."""
-    for day in days:
-        compute(home, day, tables=["sample_size_checks", "experiment_verdicts"])
+    compute(home, *days, tables=["sample_size_checks", "experiment_verdicts"])
 
 
 def gates(home: Home, day: date) -> dict[str, dict[str, Any]]:

@@ -23,8 +23,10 @@ from edge_collector.site import load_site
 from tests.conftest import compute, rows
 from tests.experiments.lab import DAY, FIRST, TEST, Assignment, land_assignments, make_home, upstream
 from tests.experiments.units_oracle import baselines, units
-from tests.oracle.adversarial import Scenario, Segment, folder_for, landings, line_of, stamp
+from tests.oracle.adversarial import landings
+from tests.oracle.landing_writer import Scenario, Segment, line_of, stamp
 from tests.oracle.oracle import Oracle, recompute
+from tests.oracle.places import folder_for
 from venue_assets.home import Home
 from venue_assets.lake.engine import CheckResult
 from venue_assets.simulate import Options, simulate

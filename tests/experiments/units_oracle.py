@@ -17,7 +17,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from tests.oracle.analysis import user_days
-from tests.oracle.oracle import MICROSECOND, Oracle, read_site, recorded_order
+from tests.oracle.metrics import MICROSECOND
+from tests.oracle.oracle import Oracle
+from tests.oracle.sessions import recorded_order
+from tests.oracle.site import read_site
 
 DAY = timedelta(days=1)
 NEAR = timedelta(minutes=10)

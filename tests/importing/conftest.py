@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,56 +14,8 @@ import pytest
 from edge_collector.pseudonym import Pseudonymizer
 from edge_collector.segment import numbered_lines, read_manifest, read_segment, segment_of
 from edge_collector.site import Site, load_site
+from tests import hall
 from venue_assets.importing import ImportResult, import_file
-
-SITE = """
-[[venues]]
-id = "hall"
-name = "Hall"
-time_zone = "Europe/Berlin"
-currency = "EUR"
-opened_on = 2026-01-01
-
-[[devices]]
-id = "till"
-venue_id = "hall"
-gateway_id = "import_till"
-stream = "orders"
-
-[[devices]]
-id = "terminal"
-venue_id = "hall"
-gateway_id = "import_terminal"
-stream = "face_visits"
-
-[[devices]]
-id = "door"
-venue_id = "hall"
-gateway_id = "import_door"
-stream = "entrance_counts"
-
-[[devices]]
-id = "fence"
-venue_id = "hall"
-gateway_id = "import_fence"
-stream = "boundary_counts"
-"""
-
-ORDERS_MAP = """
-kind = "orders"
-name = "till"
-venue = "hall"
-device = "till"
-amount_is = "line"
-
-[columns]
-order_id = "order"
-ordered_at = "time"
-user_id = "member"
-category_id = "category"
-quantity = "pieces"
-amount = "amount"
-"""
 
 VISITS_MAP = """
 kind = "visits"
@@ -114,7 +67,17 @@ in_count = "*inflow*.csv"
 out_count = "*outflow*.csv"
 """
 
-MAPS = {"orders": ORDERS_MAP, "visits": VISITS_MAP, "counts": COUNTS_MAP, "flows": FLOWS_MAP}
+MAPS = {"orders": hall.ORDERS_MAP, "visits": VISITS_MAP, "counts": COUNTS_MAP, "flows": FLOWS_MAP}
+
+
+HEADER = "order,time,member,category,pieces,amount\n"
+ORDERS = (
+    HEADER
+    + "A1,2026-03-01 10:00:00,memberOne,food,2,10.00\n"
+    + "A1,2026-03-01 10:00:00,memberOne,food,2,10.00\n"
+    + "A2,2026-03-01 11:00:00,,drink,1,3.50\n"
+    + "A3,2026-03-02 12:00:00,memberTwo,drink,1,4\n"
+)
 
 
 @dataclass
@@ -165,9 +128,15 @@ class Bench:
         return {str(p.relative_to(self.root)): p.read_bytes() for p in self.landing.rglob("*") if p.is_file()}
 
 
+def rejected(bench: Bench) -> list[dict[str, str]]:
+    (path,) = (bench.root / "rejects").glob("*.csv")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    (tmp_path / "site.toml").write_text(SITE)
+    (tmp_path / "site.toml").write_text(hall.IMPORTING)
     return Bench(tmp_path, load_site(tmp_path / "site.toml"))
 
 

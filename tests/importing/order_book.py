@@ -46,12 +46,11 @@ def lines(source: Path) -> pl.DataFrame:
     return book.filter(pl.col("cancelled") | ((pl.col("Quantity") >= 1) & (pl.col("cents") >= 0)))
 
 
-def per_event_date(source: Path) -> pl.DataFrame:
+def per_event_date(lines: pl.DataFrame) -> pl.DataFrame:
     """One row per event date: gmv, gmv_anonymous, cancelled_amount, orders, payers."""
     done = ~pl.col("cancelled")
     return (
-        lines(source)
-        .group_by("event_date")
+        lines.group_by("event_date")
         .agg(
             gmv=pl.col("cents").filter(done).sum(),
             gmv_anonymous=pl.col("cents").filter(done & pl.col("customer").is_null()).sum(),

@@ -1,21 +1,25 @@
-"""A real order book through the whole graph equals a recomputation straight from its source file."""
+"""A real order book, landed and through the whole graph, equals a recomputation straight from its source file."""
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections import Counter
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from edge_collector import contract
 from edge_collector.pseudonym import Pseudonymizer
-from tests.conftest import REPOSITORY, compute, rows
+from tests.conftest import REPOSITORY, compute, rows, upstream
+from tests.importing.conftest import Bench
 from tests.importing.order_book import lines, per_event_date, rfm
 from venue_assets.home import Home
 from venue_assets.importing import import_file
 from venue_assets.lake.store import Lake
-from venue_assets.tables.catalogue import catalogue
 
 EXAMPLE = REPOSITORY / "data" / "examples" / "online_retail"
 KEY = b"a key for this test only"
@@ -67,11 +71,58 @@ def book(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-def test_every_figure_of_a_day_is_that_of_the_source(book: Home, source: Path) -> None:
-    expected = {row["event_date"]: row for row in per_event_date(source).iter_rows(named=True)}
-    compute(book, *DAYS)
+def test_online_retail(book: Home, source: Path) -> None:
+    """Every line of the book has landed as the source has it, and no member number in clear."""
+    bench = Bench(book.root, book.site)
+    records = bench.records("orders")
+    assert Counter(r["status"] for r in records) == {"completed": 515_255, "cancelled": 10_206}
+    assert sum(r["user_id"] is None for r in records) == 107_927
+    assert sum(r["quantity"] < 1 for r in records) == 2_121
+    assert sum(r["amount"].startswith("-") for r in records) == 3
+    assert len({(r["order_id"], r["order_no"]) for r in records}) == len(records)
+    times: dict[str, set[str]] = {}
+    for r in records:
+        times.setdefault(r["order_id"], set()).add(r["ordered_at"])
+    assert len(times) == 28_816
+    assert all(len(t) == 1 for t in times.values())
+
+    frame = pl.read_parquet(source, columns=["Invoice", "Quantity", "Price"])
+    expected: Counter[str] = Counter()
+    for invoice, quantity, price in frame.rows():
+        amount = (quantity * Decimal(str(price))).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        expected["cancelled" if invoice.startswith("C") else "completed"] += (
+            abs(amount) if invoice.startswith("C") else amount
+        )
+    landed: Counter[str] = Counter()
+    for r in records:
+        landed[r["status"]] += Decimal(r["amount"])  # type: ignore[assignment]
+    assert landed == expected
+
+    written = bench.lines("orders")
+    pattern = re.compile(contract.canonical_pattern("orders"))
+    assert all(pattern.match(line.decode()) for line in written)
+    customers = pl.read_parquet(source, columns=["Customer ID"]).drop_nulls()
+    for number in customers["Customer ID"].unique().sort().cast(int).to_list()[::500]:
+        assert not [line for line in written[::10] if f'"{number}' in line.decode()]
+
+
+@pytest.fixture(scope="module")
+def computed(book: Home) -> Home:
+    """The figures of some dates of the book, and what they are made of."""
+    compute(book, *DAYS, tables=upstream("primary_metrics"))
+    return book
+
+
+@pytest.fixture(scope="module")
+def counted(source: Path) -> pl.DataFrame:
+    """The lines of the source that count."""
+    return lines(source)
+
+
+def test_every_figure_of_a_day_is_that_of_the_source(computed: Home, counted: pl.DataFrame) -> None:
+    expected = {row["event_date"]: row for row in per_event_date(counted).iter_rows(named=True)}
     for day in DAYS:
-        (found,) = rows(book, "primary_metrics", day)
+        (found,) = rows(computed, "primary_metrics", day)
         row = expected.get(day, {"gmv": 0, "gmv_anonymous": 0, "cancelled_amount": 0})
         for figure in ("gmv", "gmv_anonymous", "cancelled_amount"):
             assert found[figure] * 100 == row[figure], (day, figure)  # type: ignore[operator]
@@ -79,21 +130,20 @@ def test_every_figure_of_a_day_is_that_of_the_source(book: Home, source: Path) -
             assert found[figure] == row.get(figure, 0), (day, figure)
 
 
-def test_what_is_out_of_range_is_quarantined_and_nothing_else(book: Home) -> None:
-    compute(book, *DAYS)
+def test_what_is_out_of_range_is_quarantined_and_nothing_else(computed: Home) -> None:
     for day in DAYS:
-        quarantined = rows(book, "quarantine", day)
+        quarantined = rows(computed, "quarantine", day)
         assert {row["reason"] for row in quarantined} <= {"out_of_range"}
-        landed = sum(row["rows"] for row in rows(book, "landed_segments", day))  # type: ignore[misc]
-        assert landed == len(rows(book, "orders", day)) + len(quarantined)
+        landed = sum(row["rows"] for row in rows(computed, "landed_segments", day))  # type: ignore[misc]
+        assert landed == len(rows(computed, "orders", day)) + len(quarantined)
 
 
-def test_rfm_of_the_whole_year_is_that_of_the_source(book: Home, source: Path) -> None:
+def test_rfm_of_the_whole_year_is_that_of_the_source(book: Home, counted: pl.DataFrame) -> None:
     """Of every date only what orders are made of is computed; what never lands is empty, and copied."""
     landed = {date.fromisoformat(folder.name[-10:]) for folder in (book.landing / "orders").iterdir()}
     first, *others = sorted({*landed, *AS_OF})
     made = ["landed_segments", "raw_orders", "quarantine", "orders", "order_lines", "user_days"]
-    needed = _upstream("user_days")
+    needed = upstream("user_days")
     compute(book, first, tables=needed)
     lake = Lake(book.lake)
     for name in set(needed) - set(made):
@@ -102,7 +152,7 @@ def test_rfm_of_the_whole_year_is_that_of_the_source(book: Home, source: Path) -
             shutil.copyfile(lake.path(name, first), lake.path(name, day))
     compute(book, *others, tables=made)
     compute(book, *AS_OF, tables=["rfm_segments"])
-    counted, pseudonym = lines(source), Pseudonymizer(KEY)
+    pseudonym = Pseudonymizer(KEY)
     for day in AS_OF:
         expected = {pseudonym(row.pop("customer")): row for row in rfm(counted, day).to_dicts()}
         yesterday = rfm(counted, day - timedelta(days=1))
@@ -113,9 +163,3 @@ def test_rfm_of_the_whole_year_is_that_of_the_source(book: Home, source: Path) -
         for user, row in expected.items():
             row["monetary"] = Decimal(row.pop("cents")) / 100
             assert {name: found[user][name] for name in row} == row, (day, user)
-
-
-def _upstream(name: str) -> list[str]:
-    """A table and all that it is made of."""
-    found = catalogue().lake_inputs(catalogue()[name])
-    return sorted({name}.union(*map(_upstream, found)))

@@ -14,7 +14,7 @@ import zstandard
 
 from edge_collector.contract import STREAMS
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, folder, write_segment
-from tests.conftest import REPOSITORY, rows
+from tests.conftest import REPOSITORY, rows, upstream
 from venue_assets.home import Home
 
 DAY, NEXT_DAY = date(2026, 1, 5), date(2026, 1, 6)
@@ -144,6 +144,10 @@ def manifest_of(packed: bytes, *, boot_id: str, rows: int = 1, **changes: Any) -
         "created_at": "2026-01-06T04:00:00Z",
     }
     return {name: value for name, value in {**stated, **changes}.items() if value is not ...}
+
+
+JUDGED = upstream("landed_segments", "refused_segments", "quarantine", *STREAMS, "primary_metrics")
+"""What `conserved` and `good_is_processed` look at, and all that it is made of."""
 
 
 def conserved(home: Home, day: date = DAY) -> None:

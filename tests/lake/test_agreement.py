@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edge_collector.site import load_site
 from tests.conftest import REPOSITORY
 from tests.lake.agreement import assert_agreement
-from tests.oracle.adversarial import Scenario, landings
+from tests.oracle.adversarial import landings
+from tests.oracle.landing_writer import Scenario
 from venue_assets.home import Home
 from venue_assets.lake import landed
 from venue_assets.simulate import Options, simulate

@@ -24,9 +24,12 @@ from hypothesis import strategies as st
 from edge_collector.segment import write_segment
 from tests.conftest import compute
 from tests.lake.agreement import assert_analysis
-from tests.oracle.adversarial import site_toml
 from tests.oracle.analysis import DAY, cut_points
-from tests.oracle.oracle import Oracle, Site, form_sessions, order_figures, read_site
+from tests.oracle.landing_writer import site_toml
+from tests.oracle.metrics import order_figures
+from tests.oracle.oracle import Oracle
+from tests.oracle.sessions import form_sessions
+from tests.oracle.site import Site, read_site
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import scan

@@ -21,7 +21,18 @@ import pytest
 from edge_collector.contract import STREAMS
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, folder
 from tests.conftest import REPOSITORY, compute, rows
-from tests.lake.bad_input import DAY, GATEWAY, BadSegment, conserved, good_is_processed, land, land_good, line, pack
+from tests.lake.bad_input import (
+    DAY,
+    GATEWAY,
+    JUDGED,
+    BadSegment,
+    conserved,
+    good_is_processed,
+    land,
+    land_good,
+    line,
+    pack,
+)
 from venue_assets.home import Home
 from venue_assets.lake.landing_index import scan
 
@@ -367,7 +378,7 @@ def test_time_long_after_the_segment_was_sealed(home: Home) -> None:
     land_good(home)
     late = line("orders", boot_id="late", ordered_at="2026-01-05T11:00:00.001Z")
     land(home, "orders", [late], boot_id="late", created_at=datetime(2026, 1, 4, 11, tzinfo=UTC))
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     (found,) = rows(home, "quarantine", DAY)
     assert found["reason"] == "out_of_range"
     assert found["problem"] == (
@@ -379,7 +390,7 @@ def test_time_long_after_the_segment_was_sealed(home: Home) -> None:
 def test_site_that_changes_after_a_line_was_judged(home: Home) -> None:
     land_good(home)
     land(home, "orders", [line("orders", boot_id="bad", currency="USD")], boot_id="bad")
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     site = home.root / "site.toml"
     site.write_text(site.read_text().replace('"EUR"', '"USD"'))
     compute(Home(home.root), DAY, tables=["quarantine"])

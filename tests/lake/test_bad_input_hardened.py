@@ -13,7 +13,18 @@ import pytest
 
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, folder, read_manifest, read_segment
 from tests.conftest import compute, rows
-from tests.lake.bad_input import DAY, GATEWAY, BadSegment, conserved, good_is_processed, land, land_good, line, pack
+from tests.lake.bad_input import (
+    DAY,
+    GATEWAY,
+    JUDGED,
+    BadSegment,
+    conserved,
+    good_is_processed,
+    land,
+    land_good,
+    line,
+    pack,
+)
 from venue_assets.graph.sensors import changed_dates
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
@@ -68,7 +79,7 @@ def test_segment(home: Home, name: str) -> None:
     bad = PENDING[name]
     bad.write(home, "p")
     signal.alarm(20)
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     changed_dates(scan(home.landing), {}, 1e12)
     signal.alarm(0)
     good_is_processed(home)
@@ -82,7 +93,7 @@ def test_segment(home: Home, name: str) -> None:
 def test_a_file_where_a_folder_is_expected(home: Home, where: str) -> None:
     land_good(home)
     _file_instead(where)(home)
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     assert rows(home, "orders", DAY)
     (row,) = rows(home, "refused_segments", DAY)
     assert "cannot be listed" in str(row["detail"])
@@ -144,7 +155,7 @@ def test_entrance_counts_that_no_integer_holds(home: Home) -> None:
 def test_instants_that_utc_does_not_have(home: Home, at: str) -> None:
     land_good(home)
     land(home, "orders", [line("orders", boot_id="l", recorded_at=at)], boot_id="l")
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     assert [row["reason"] for row in rows(home, "quarantine", DAY)] == ["malformed"]
     conserved(home)
 

@@ -13,7 +13,7 @@ import pytest
 
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, folder
 from tests.conftest import REPOSITORY, compute, rows
-from tests.lake.bad_input import DAY, NEXT_DAY, conserved, good_is_processed, land, land_good, line
+from tests.lake.bad_input import DAY, JUDGED, NEXT_DAY, conserved, good_is_processed, land, land_good, line
 from venue_assets.cli.demo import is_landed
 from venue_assets.cli.query import connect
 from venue_assets.home import Home
@@ -54,12 +54,12 @@ def test_landing_changes_between_scan_and_read(
     with duckdb.connect() as con:
         engine = Engine(home, catalogue(), con, scan(home.landing))
         change(folder(home.landing, "orders", DAY))
-        for table in catalogue():
-            engine.compute(table, DAY)
+        for name in JUDGED:
+            engine.compute(catalogue()[name], DAY)
     assert [row["reason"] for row in rows(home, "refused_segments", DAY)] == reasons
     assert len(rows(home, "orders", DAY)) == orders
     conserved(home)
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     conserved(home)
     assert Freshness(home, catalogue(), scan(home.landing)).state(catalogue()["raw_orders"], DAY).condition == "fresh"
 
@@ -67,29 +67,42 @@ def test_landing_changes_between_scan_and_read(
 # The lake -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good record of every stream, and all tables of its date."""
+    root = tmp_path_factory.mktemp("computed")
+    shutil.copyfile(REPOSITORY / "data" / "site.toml", root / "site.toml")
+    land_good(Home(root))
+    compute(Home(root), DAY)
+    return root
+
+
+@pytest.fixture
+def computed_home(computed: Path, tmp_path: Path) -> Home:
+    return Home(Path(shutil.copytree(computed, tmp_path / "home")))
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 20], ids=["empty", "magic only", "rubbish"])
 @pytest.mark.parametrize("table", ["raw_orders", "orders", "venue_figures"])
-def test_partition_that_cannot_be_read_is_missing_and_computed_again(home: Home, table: str, content: bytes) -> None:
-    land_good(home)
+def test_partition_that_cannot_be_read_is_missing_and_computed_again(
+    computed_home: Home, table: str, content: bytes
+) -> None:
     some = [*list(catalogue().lake_inputs(catalogue()[table])), table]
-    compute(home, DAY)
-    path = Lake(home.lake).path(table, DAY)
+    path = Lake(computed_home.lake).path(table, DAY)
     whole = path.read_bytes()
     path.write_bytes(content)
-    state = Freshness(home, catalogue(), scan(home.landing)).state(catalogue()[table], DAY)
+    state = Freshness(computed_home, catalogue(), scan(computed_home.landing)).state(catalogue()[table], DAY)
     assert (state.condition, table in state.why) == ("missing", True)
-    compute(home, DAY, tables=some)
+    compute(computed_home, DAY, tables=some)
     assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("given", ["quantity::INTEGER", "quantity::VARCHAR", "NULL::BIGINT"])
-def test_sql_that_breaks_its_contract_is_refused_with_table_and_column(home: Home, given: str) -> None:
-    land_good(home)
-    compute(home, DAY)
+def test_sql_that_breaks_its_contract_is_refused_with_table_and_column(computed_home: Home, given: str) -> None:
     orders = catalogue()["orders"]
     broken = replace(orders, sql=f"SELECT * REPLACE ({given} AS quantity) FROM ({orders.sql})")
     with duckdb.connect() as con:
-        engine = Engine(home, catalogue(), con, scan(home.landing))
+        engine = Engine(computed_home, catalogue(), con, scan(computed_home.landing))
         with pytest.raises(Exception, match="quantity"):
             engine.compute(broken, DAY)
         assert engine.compute(orders, DAY).rows
@@ -101,7 +114,7 @@ def test_folder_where_a_partition_would_be_is_replaced(home: Home) -> None:
     (path / "part-0.parquet").mkdir(parents=True)
     freshness = Freshness(home, catalogue(), scan(home.landing))
     assert freshness.state(catalogue()["orders"], DAY).condition == "missing"
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     assert path.is_file()
     good_is_processed(home)
 
@@ -114,7 +127,7 @@ def test_what_a_killed_process_left_in_the_lake_is_passed_over(home: Home) -> No
     (at / ".failure.json.4711.part").write_bytes(b"{")
     (home.lake / "orders" / "event_date=garbage").mkdir()
     (home.lake / "orders" / ".DS_Store").write_bytes(b"")
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     good_is_processed(home)
     assert Lake(home.lake).dates("orders") == [DAY]
 
@@ -140,7 +153,7 @@ def test_home_below_a_folder_that_looks_like_a_partition(tmp_path: Path, above: 
     home.root.mkdir()
     shutil.copyfile(REPOSITORY / "data" / "site.toml", home.site_file)
     land_good(home)
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     good_is_processed(home)
     conserved(home)
     with connect(home, catalogue()) as con:
@@ -174,10 +187,10 @@ def test_truth_that_cannot_be_read(home: Home, content: bytes) -> None:
 def test_truncated_links_of_an_earlier_date_are_named_with_the_remedy(home: Home) -> None:
     land_good(home)
     land_good(home, NEXT_DAY)
-    compute(home, DAY)
+    compute(home, DAY, tables=JUDGED)
     Lake(home.lake).path("identity_links", DAY).write_bytes(b"PAR1")
     with pytest.raises(Exception, match=r"identity_links of 2026-01-05 cannot be read .*venue materialize 2026-01-05"):
-        compute(home, NEXT_DAY)
+        compute(home, NEXT_DAY, tables=JUDGED)
 
 
 def test_home_with_a_pattern_in_its_name_reads_its_own_files(tmp_path: Path) -> None:
@@ -188,6 +201,6 @@ def test_home_with_a_pattern_in_its_name_reads_its_own_files(tmp_path: Path) -> 
         shutil.copyfile(REPOSITORY / "data" / "site.toml", root / "site.toml")
         home = Home(root)
         land(home, "orders", [line("orders", amount=amount)])
-        compute(home, DAY)
+        compute(home, DAY, tables=JUDGED)
         figures.append(str(rows(home, "primary_metrics", DAY)[0]["gmv"]))
     assert figures == ["11.00", "22.00"]

@@ -17,7 +17,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from tests.oracle.oracle import MICROSECOND, Oracle, Site, divide
+from tests.oracle.metrics import MICROSECOND, divide
+from tests.oracle.oracle import Oracle
+from tests.oracle.site import Site
 
 DAY = timedelta(days=1)
 SEGMENTS = {

@@ -41,6 +41,14 @@ def lake_home(computed: Path, tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
+@pytest.fixture(scope="module")
+def published(computed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Publication]:
+    """A home and its first publication; for tests that only read."""
+    root = tmp_path_factory.mktemp("published")
+    shutil.copytree(computed, root, dirs_exist_ok=True)
+    return Home(root), publish(Home(root))
+
+
 def publish(home: Home) -> Publication:
     return publish_(home, catalogue(), engine_resource())
 
@@ -50,31 +58,31 @@ def ask(home: Home, sql: str) -> list[tuple[object, ...]]:
         return con.sql(sql).fetchall()
 
 
-def test_every_table_is_there_by_layer_with_the_rows_of_the_lake(lake_home: Home) -> None:
-    publish(lake_home)
+def test_every_table_is_there_by_layer_with_the_rows_of_the_lake(published: tuple[Home, Publication]) -> None:
+    home, _ = published
     for table in catalogue().tables.values():
-        expected = sum(pq.read_metadata(Lake(lake_home.lake).path(table.name, day)).num_rows for day in DAYS)
-        assert ask(lake_home, f"SELECT count(*) FROM {table.layer}.{table.name}") == [(expected,)], table.name
+        expected = sum(pq.read_metadata(Lake(home.lake).path(table.name, day)).num_rows for day in DAYS)
+        assert ask(home, f"SELECT count(*) FROM {table.layer}.{table.name}") == [(expected,)], table.name
 
 
-def test_every_table_and_column_says_what_it_means(lake_home: Home) -> None:
-    publish(lake_home)
-    assert ask(lake_home, "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL AND NOT internal") == []
+def test_every_table_and_column_says_what_it_means(published: tuple[Home, Publication]) -> None:
+    home, _ = published
+    assert ask(home, "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL AND NOT internal") == []
     nameless = "SELECT table_name, column_name FROM duckdb_columns() WHERE comment IS NULL AND NOT internal"
-    assert ask(lake_home, nameless) == []
+    assert ask(home, nameless) == []
 
 
-def test_only_column_types_that_every_reader_takes(lake_home: Home) -> None:
-    publish(lake_home)
+def test_only_column_types_that_every_reader_takes(published: tuple[Home, Publication]) -> None:
+    home, _ = published
     safe = {"BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL(18,2)", "VARCHAR", "DATE", "TIMESTAMP"}
-    assert {
-        row[0] for row in ask(lake_home, "SELECT DISTINCT data_type FROM duckdb_columns() WHERE NOT internal")
-    } <= safe
+    assert {row[0] for row in ask(home, "SELECT DISTINCT data_type FROM duckdb_columns() WHERE NOT internal")} <= safe
 
 
-def test_parquet_of_metrics_and_of_facts_by_month_with_the_event_date_as_a_column(lake_home: Home) -> None:
-    publication = publish(lake_home)
-    parquet = lake_home.published / "parquet"
+def test_parquet_of_metrics_and_of_facts_by_month_with_the_event_date_as_a_column(
+    published: tuple[Home, Publication],
+) -> None:
+    home, publication = published
+    parquet = home.published / "parquet"
     assert sorted(str(p.relative_to(parquet)) for p in parquet.rglob("*.parquet")) == [
         "hourly_metrics.parquet",
         "kpi.parquet",
@@ -92,7 +100,7 @@ def test_parquet_of_metrics_and_of_facts_by_month_with_the_event_date_as_a_colum
     assert metrics["event_date"].unique().sort().to_list() == DAYS
     kept = pq.read_metadata(parquet / "primary_metrics.parquet").metadata
     assert kept[b"publication_id"].decode() == publication.publication_id
-    rows = ask(lake_home, "SELECT DISTINCT publication_id FROM publication")
+    rows = ask(home, "SELECT DISTINCT publication_id FROM publication")
     assert rows == [(publication.publication_id,)]
 
 
@@ -160,9 +168,9 @@ def test_the_last_three_publications_are_kept(lake_home: Home) -> None:
     assert len(list((lake_home.published / ".versions").iterdir())) == KEPT
 
 
-def test_the_record_of_a_publication_can_be_read_by_anyone(lake_home: Home) -> None:
-    publication = publish(lake_home)
-    record = json.loads((lake_home.published / "current" / "publication.json").read_text())
+def test_the_record_of_a_publication_can_be_read_by_anyone(published: tuple[Home, Publication]) -> None:
+    home, publication = published
+    record = json.loads((home.published / "current" / "publication.json").read_text())
     assert record["publication_id"] == publication.publication_id
     assert set(record["contents"]["primary_metrics"]) == {str(day) for day in DAYS}
 

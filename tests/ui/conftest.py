@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from tests.cli.test_commands import done
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -126,7 +128,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     environment = {**os.environ, "VENUE_DATA": str(home), "PYTHONPATH": str(_ROOT)}
     _venue(environment, "simulate", "--days", "3", "--visits", "100", "--from", MATERIALIZED[0])
     held_back = _hold_back(home / "landing", folder / "held_back")
-    _venue(environment, "materialize", "...".join(MATERIALIZED))
+    done(home, "materialize", "...".join(MATERIALIZED))  # in this process, which has imported Dagster already
     port = _free_port()
     log = folder / "ui.log"
     with log.open("wb") as out:
