@@ -22,6 +22,7 @@ from edge_collector.clock import Clock
 from edge_collector.durable import make_folder, write_atomically
 from edge_collector.event_time import event_date
 from edge_collector.gateway import Gateway
+from edge_collector.key_file import KeyProblem
 from edge_collector.people import private_text
 from edge_collector.tally import Tally
 
@@ -42,17 +43,21 @@ class AllocationFetcher:
         """Fetch what is new; returns the number of files written."""
         written = 0
         for experiment_id, days in self._wanted():
+            problems = []
             for day in days:
-                subject = f"allocation {experiment_id}"
                 try:
                     content = await self._content(experiment_id, day)
                     if content is not None:
                         written += await asyncio.to_thread(self._keep, experiment_id, day, content)
-                    self._tally.alarms.pop(subject, None)
-                except AllocationProblem as problem:
-                    self._tally.alarms[subject] = f"{day}: {problem}"
-                except (OSError, httpx.HTTPError) as error:
-                    _log.info("no allocation of %s for %s could be fetched: %r", experiment_id, day, error)
+                except (AllocationProblem, KeyProblem) as problem:
+                    problems.append(f"{day}: {problem}")
+                except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+                    _log.warning("no allocation of %s for %s could be fetched: %r", experiment_id, day, error)
+            subject = f"fetched allocation {experiment_id}"
+            if problems:
+                self._tally.alarms[subject] = "; ".join(problems)
+            else:
+                self._tally.alarms.pop(subject, None)
         await asyncio.to_thread(self._forget)
         return written
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from threading import Lock
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -27,8 +28,11 @@ from edge_collector.event_time import event_date
 from edge_collector.experiment import Experiment
 from edge_collector.gateway import Gateway
 from edge_collector.people import People
-from edge_collector.spool import Assigned, Capture, Entry, Spool, Stamp
+from edge_collector.spool import Assigned, Capture, Entry, Spool, Stamp, Taken
 from edge_collector.tally import Tally
+
+_LONGEST_VISIT: Final = 128
+"""Characters; it becomes part of a record's unit_id."""
 
 
 class CannotAssign(ValueError):
@@ -94,7 +98,6 @@ class Assigner:
         self._stamp, self._tally, self._allocations = stamp, tally, allocations
         self._experiments = {e.id: e for e in gateway.site.experiments}
         self._lock = Lock()
-        self._under_way: dict[tuple[str, str], tuple[Answer, Future[object]]] = {}
 
     def assign(self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None) -> Answer:
         """The arm of a unit, durable when this returns.
@@ -102,32 +105,29 @@ class Assigner:
         `member_number` is who is asked for, as the terminal knows it (not needed of a venue_day); `visit` is the
         caller's name of this visit, the same when it asks again. Raises CannotAssign, SpoolFull.
         """
-        answer, durable = self.begin(experiment_id, member_number=member_number, visit=visit)
-        durable.result()
-        return answer
+        return self.answer_of(self.begin(experiment_id, member_number=member_number, visit=visit).result())
 
-    def begin(
-        self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None
-    ) -> tuple[Answer, Future[object]]:
-        """As `assign`, for callers that wait in their own way: nobody may be told before the future is done."""
+    def begin(self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None) -> Future[Taken]:
+        """As `assign`, for callers that wait in their own way: `answer_of` what the future brings is the answer.
+
+        The spool decides who asked first, so that all who ask for one unit, at whatever moment, are told the same.
+        """
         stamp = self._stamp()
         experiment, today, local_time = self._experiment(experiment_id, stamp.wall)
         unit_id, hashed, user_id = self._unit(experiment, today, member_number, visit)
         kept_as = hashed if experiment.unit == "venue_day" else unit_id
-        with self._lock:  # two who ask for one unit at the same moment are told the same
-            if (under_way := self._under_way.get((experiment_id, kept_as))) is not None:
-                return under_way
-            if (kept := self._spool.assigned(experiment_id, kept_as)) is not None:
-                done: Future[object] = Future()
-                done.set_result(None)
-                return Answer(**json.loads(kept)), done
+        with self._lock:  # over the files of allocations, which are read once
             held = self._shares(experiment, today, user_id, local_time)
-            arm, propensity = arm_of(experiment.id, hashed, experiment.seed, experiment.arms, held.shares)
-            answer = Answer(experiment.id, unit_id, arm, propensity, held.leaf_id, held.allocation_id, held.remark)
-            durable = self._record(experiment, answer, kept_as, stamp)
-            self._under_way[experiment_id, kept_as] = answer, durable
-        durable.add_done_callback(lambda _: self._under_way.pop((experiment_id, kept_as), None))
-        return answer, durable
+        arm, propensity = arm_of(experiment.id, hashed, experiment.seed, experiment.arms, held.shares)
+        answer = Answer(experiment.id, unit_id, arm, propensity, held.leaf_id, held.allocation_id, held.remark)
+        return self._record(experiment, answer, kept_as, stamp)
+
+    def answer_of(self, taken: Taken) -> Answer:
+        """What was told when the unit asked first. To be called once of each `begin`: it counts."""
+        assert taken.assigned is not None
+        with self._lock:
+            self._tally.captured["assign", "assignments"] += taken.written
+        return Answer(**json.loads(taken.assigned))
 
     def _experiment(self, experiment_id: str, now: datetime) -> tuple[Experiment, date, datetime]:
         if (experiment := self._experiments.get(experiment_id)) is None:
@@ -157,9 +157,11 @@ class Assigner:
             raise CannotAssign("this member opted out and takes no part in experiments; show the control")
         if experiment.unit == "user":
             return user_id, user_id, user_id
-        if not visit or "/" in visit:
+        if not visit or "/" in visit or len(visit) > _LONGEST_VISIT:
+            given = "None" if visit is None else repr(visit[:60])
             raise CannotAssign(
-                f"visit {visit!r} is given; {experiment.id} assigns by visit: a name of it without '/' is expected"
+                f"visit {given} is given; {experiment.id} assigns by visit: a name of it without '/' and of at most "
+                f"{_LONGEST_VISIT} characters is expected"
             )
         return f"{user_id}/{visit}", f"{user_id}/{visit}", user_id
 
@@ -177,7 +179,7 @@ class Assigner:
         held = shares_in_force(allocation, experiment.shares, today=today, user_id=user_id, local_time=local_time)
         return held if not problem else SharesInForce(held.shares, remark=problem)
 
-    def _record(self, experiment: Experiment, answer: Answer, kept_as: str, stamp: Stamp) -> Future[object]:
+    def _record(self, experiment: Experiment, answer: Answer, kept_as: str, stamp: Stamp) -> Future[Taken]:
         venue = self._gateway.site.venue_of(experiment)
         known = self._gateway.own_device("assignments", venue.id)
         if known is None:
@@ -194,7 +196,4 @@ class Assigner:
         }
         capture = Capture("assignments", venue.id, known.device.id, fields)
         told = json.dumps(asdict(answer), ensure_ascii=False)
-        entry = Entry([capture], assigned=[Assigned(experiment.id, kept_as, told)])
-        future: Future[object] = self._spool.take(entry, stamp)  # type: ignore[assignment]
-        self._tally.captured["assign", "assignments"] += 1
-        return future
+        return self._spool.take(Entry([capture], assigned=Assigned(experiment.id, kept_as, told)), stamp)

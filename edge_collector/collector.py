@@ -26,20 +26,21 @@ from edge_collector import health, landing_target
 from edge_collector.allocation_fetch import AllocationFetcher
 from edge_collector.assign import Allocations, Assigner
 from edge_collector.clock import Clock, SystemClock
+from edge_collector.codecs.records import position_of
 from edge_collector.column_map import load_map
 from edge_collector.gateway import Gateway
 from edge_collector.intake import Intake
 from edge_collector.people import load_people
 from edge_collector.readings import AnyReading
 from edge_collector.seal import SealPolicy, seal
-from edge_collector.serving import listen, serve
+from edge_collector.serving import expect_certificate, listen, serve
 from edge_collector.ship import Shipper, Target
 from edge_collector.signing import load_signing_key
 from edge_collector.sources import Busy, Sink, http
 from edge_collector.sources.ble import Advertiser, BleScanner
 from edge_collector.sources.ble_records import RecordClient
 from edge_collector.sources.folder import FolderWatcher
-from edge_collector.spool import Depth, Spool
+from edge_collector.spool import Depth, Spool, SpoolFull
 from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ class Collector:
         signing = settings.landing.signing_key_file
         self._signing_key = load_signing_key(gateway.file(signing)) if signing else None
         self._public_key = _public_key(gateway)
-        host, _, port = settings.gateway.health.rpartition(":")
-        self.health_listener = listen(host, int(port))
+        self._tls = _tls(gateway)
+        self.health_listener = listen(*settings.gateway.health_address)
         self.http_listener = listen(settings.http.host, settings.http.port) if settings.http else None
         self.boot_id = f"{self.clock.now():%Y%m%dT%H%M%S}.{secrets.token_hex(4)}"
         self.spool = Spool(
@@ -90,9 +91,11 @@ class Collector:
                 self.intake.take_rows,
                 self.clock,
                 self.spool.states(),
+                self.tally,
             )
             for watched in settings.folders
         ]
+        self._posted = http.application(gateway, self.intake.take) if settings.http else None
         allocations = None
         if self._public_key is not None:
             allocations = Allocations(self._allocation_folder, self._public_key, self.tally)
@@ -136,12 +139,9 @@ class Collector:
         yield from self._bluetooth()
         for folder in self.folders:
             yield "folder", folder.run()
-        if settings.http is not None and self.http_listener is not None:
-            cert, key = (
-                self.gateway.file(name) if name else None for name in (settings.http.tls_cert, settings.http.tls_key)
-            )
-            posted = http.application(self.gateway, self.intake.take)
-            yield "http", serve(posted, self.http_listener, tls_cert=cert, tls_key=key)
+        if self._posted is not None and self.http_listener is not None:
+            cert, key = self._tls or (None, None)
+            yield "http", serve(self._posted, self.http_listener, tls_cert=cert, tls_key=key)
         if settings.allocations is not None and self._public_key is not None:
             fetcher = AllocationFetcher(self.gateway, self._allocation_folder, self._public_key, self.clock, self.tally)
             yield "allocations", self._every(settings.allocations.refresh_seconds, fetcher.fetch, at_once=True)
@@ -195,8 +195,8 @@ class Collector:
         last = self.intake.state(_log_subject(address))
         if last is None:
             return None
-        log_id, _, sequence = last.rpartition(":")
-        return log_id, int(sequence) + 1
+        log_id, sequence = position_of(last)
+        return log_id, sequence + 1
 
     # What is done again and again -------------------------------------------------------------------------------------
 
@@ -205,8 +205,12 @@ class Collector:
         if not at_once:
             await self.clock.sleep(seconds)
         while True:
-            with suppress(Busy):
+            try:
                 await do()
+            except SpoolFull as full:
+                self.tally.alarms["spool"] = str(full)
+            except Busy:
+                pass
             await self.clock.sleep(seconds)
 
     async def seal(self, *, everything: bool = False) -> int:
@@ -228,18 +232,18 @@ class Collector:
     async def watch_clock(self) -> None:
         """Tell when the wall clock was set, and correct what was captured before it was right."""
         synced, offset = self.clock.synced(), self._wall_minus_monotonic()
+        if synced and not self._synced:
+            corrected = await asyncio.to_thread(self.spool.synced, self.intake.stamp())
+            _log.info("the clock is synchronised; the times of %d records were corrected", corrected)
+        self._synced = synced
         step = offset - self._offset
         if abs(step) >= _STEP:
-            self._offset, self._stepped = offset, self._stepped + step
             _log.warning("the wall clock was set by %+.3f s", step)
             detail = "synced" if synced else "unsynced"
             await self.intake.tell(
                 self._everywhere({"kind": "clock_step", "value": round(step * 1000), "detail": detail})
             )
-        if synced and not self._synced:
-            corrected = await asyncio.to_thread(self.spool.synced, self.intake.stamp())
-            _log.info("the clock is synchronised; the times of %d records were corrected", corrected)
-        self._synced = synced
+            self._offset, self._stepped = offset, self._stepped + step
 
     async def beat(self) -> None:
         """A heartbeat of the gateway and of each of its devices, and what was left out since the last one."""
@@ -278,10 +282,11 @@ class Collector:
     async def _end(self) -> None:
         """Close, seal, ship what can be shipped at once, and let go."""
         try:
-            with suppress(Busy):
+            with suppress(Busy, SpoolFull):
                 await self.intake.close_intervals()
                 await self.beat()
-            await self.seal(everything=True)
+            with suppress(SpoolFull):
+                await self.seal(everything=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS):
                     await self.shipper.run(until_empty=True)
@@ -300,8 +305,9 @@ class _Outbox:
         self.segment = spool.segment
 
     def confirmed(self, segment_id: int) -> None:
-        stream, rows = self._spool.confirmed(segment_id)
-        self._tally.shipped[stream] += rows
+        if (found := self._spool.confirmed(segment_id)) is not None:
+            stream, rows = found
+            self._tally.shipped[stream] += rows
         self._tally.alarms.pop(f"segment {segment_id}", None)
 
     def refused(self, segment_id: int, why: str) -> None:
@@ -315,6 +321,15 @@ def clock_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return secrets.token_hex(8)  # then nothing of an earlier run can be corrected
+
+
+def _tls(gateway: Gateway) -> tuple[Path, Path] | None:
+    settings = gateway.settings.http
+    if settings is None or settings.tls_cert is None or settings.tls_key is None:
+        return None
+    cert, key = gateway.file(settings.tls_cert), gateway.file(settings.tls_key)
+    expect_certificate(cert, key)
+    return cert, key
 
 
 def _log_subject(address: str) -> str:

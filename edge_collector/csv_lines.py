@@ -46,7 +46,12 @@ def read_csv(path: Path, options: CsvOptions) -> tuple[list[str], list[Row], lis
 
     A row that goes over several lines has the number of its first. Raises MapError for an unreadable header.
     """
-    lines = list(_lines(path.read_bytes(), options.encoding))
+    return parse_csv(path, path.read_bytes(), options)
+
+
+def parse_csv(path: Path, content: bytes, options: CsvOptions) -> tuple[list[str], list[Row], list[Reject]]:
+    """As `read_csv`, of content that has been read from `path` before."""
+    lines = list(_lines(content, options.encoding))
     if options.header:
         columns = _header(path, lines[:1], options)
         lines = lines[1:]

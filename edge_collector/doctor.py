@@ -11,18 +11,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
+from cryptography import x509
+
 from edge_collector.clock import SystemClock
-from edge_collector.column_map import MapError, load_map
+from edge_collector.column_map import CountsMap, MapError, load_map
 from edge_collector.event_time import event_date
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.landing_target import target
 from edge_collector.people import load_people, private_text
+from edge_collector.serving import CannotListen, expect_certificate
 from edge_collector.ship import ShippingProblem, TargetError
 from edge_collector.signing import load_signing_key
 from edge_collector.spool import Spool, SpoolProblem
@@ -30,6 +33,7 @@ from edge_collector.spool import Spool, SpoolProblem
 _OLDEST_BLUEZ: Final = (5, 55)
 _TOO_LITTLE_FREE: Final = 64 * 1024**2
 _PATIENCE: Final = 15.0
+_RENEW_BEFORE: Final = timedelta(days=21)
 
 Level = Literal["ok", "warning", "error"]
 
@@ -45,13 +49,21 @@ class Finding:
 
 
 def examine(gateway: Gateway) -> Iterator[Finding]:
-    """Look at everything, in the order in which it matters. Nothing is changed; the spool is made if there is none."""
+    """Look at everything, in the order in which it matters. Nothing is changed."""
     yield Finding("ok", "edge-collector", f"{version('venue-assets')} on Python {platform.python_version()}")
     yield from _secrets(gateway)
+    yield from _certificate(gateway)
     yield _clock()
     for venue in {known.venue.id: known.venue for known in gateway.devices}.values():
         today = event_date(datetime.now(UTC), venue.time_zone, venue.day_starts_at)
         yield Finding("ok", f"time zone of {venue.id}", f"{venue.time_zone}: event date {today}")
+        if gateway.own_device("gateway_events", venue.id) is None:
+            yield Finding(
+                "warning",
+                f"events of {venue.id}",
+                "no device of gateway_events: nobody will hear when this gateway falls silent",
+                'add one to site.toml, and to edge.toml with source = "gateway"',
+            )
     yield from _disk(gateway)
     yield _spool(gateway)
     yield from _folders(gateway)
@@ -71,19 +83,52 @@ def _secrets(gateway: Gateway) -> Iterator[Finding]:
         *(known.met.token_file for known in gateway.devices),
     ]
     paths = [gateway.path, *(gateway.file(name) for name in dict.fromkeys(named) if name is not None)]
+    opened: list[str] = []
     for path in paths:
         if os.name == "posix" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            opened.append(str(path))
             yield Finding("error", "secrets", f"{path} can be read by others", f"chmod 600 {path}")
+    found: list[Finding] = []
     try:
         people = load_people(gateway)
-        for name in dict.fromkeys(k.met.token_file for k in gateway.devices if k.met.token_file):
-            private_text(gateway.file(name))
-        if settings.landing.signing_key_file:
-            load_signing_key(gateway.file(settings.landing.signing_key_file))
+        told = f"key epoch {people.pseudonym_of.epoch}, {len(people.opted_out)} opted out"
+        yield Finding("ok", "pseudonyms", told)
     except KeyProblem as problem:
-        yield Finding("error", "secrets", str(problem), "make the file, or correct its name in edge.toml")
-    else:
-        yield Finding("ok", "pseudonyms", f"key epoch {people.pseudonym_of.epoch}, {len(people.opted_out)} opted out")
+        found.append(_of_key(problem))
+    tokens = [settings.landing.token_file, *(known.met.token_file for known in gateway.devices)]
+    for name in dict.fromkeys(name for name in tokens if name is not None):
+        try:
+            if not private_text(gateway.file(name)).strip():
+                raise KeyProblem(f"{gateway.file(name)} is empty; a token is expected")
+        except KeyProblem as problem:
+            found.append(_of_key(problem))
+    if settings.landing.signing_key_file:
+        try:
+            load_signing_key(gateway.file(settings.landing.signing_key_file))
+        except KeyProblem as problem:
+            found.append(_of_key(problem))
+    # What others can read was said already.
+    yield from (finding for finding in found if not any(finding.found.startswith(f"{path} can") for path in opened))
+
+
+def _of_key(problem: KeyProblem) -> Finding:
+    return Finding("error", "secrets", str(problem), "make the file, or correct its name in edge.toml")
+
+
+def _certificate(gateway: Gateway) -> Iterator[Finding]:
+    settings = gateway.settings.http
+    if settings is None or settings.tls_cert is None or settings.tls_key is None:
+        return
+    path = gateway.file(settings.tls_cert)
+    try:
+        expect_certificate(path, gateway.file(settings.tls_key))
+        ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except (CannotListen, ValueError) as problem:
+        yield Finding("error", "certificate", str(problem), "put the chain and its key there, PEM")
+        return
+    left = ends - datetime.now(UTC)
+    level: Level = "error" if left <= timedelta() else "warning" if left < _RENEW_BEFORE else "ok"
+    yield Finding(level, "certificate", f"{path} ends on {ends:%Y-%m-%d}", "" if level == "ok" else "renew it")
 
 
 def _clock() -> Finding:
@@ -110,6 +155,8 @@ def _disk(gateway: Gateway) -> Iterator[Finding]:
 
 def _spool(gateway: Gateway) -> Finding:
     path = gateway.file(gateway.settings.gateway.spool)
+    if not path.exists():
+        return Finding("ok", "spool", f"{path} is made at the first start")
     try:
         spool = Spool(path, gateway_id=gateway.id, boot_id="doctor", max_bytes=1024**4)
     except SpoolProblem as problem:
@@ -135,12 +182,14 @@ def _folders(gateway: Gateway) -> Iterator[Finding]:
     for watched in gateway.settings.folders:
         path = gateway.file(watched.path)
         try:
-            load_map(gateway.file(watched.map), gateway.site, gateway.id)
+            if isinstance(load_map(gateway.file(watched.map), gateway.site, gateway.id).map, CountsMap):
+                expected = 'kind: "counts" is given; "orders" or "visits" is expected of a watched folder'
+                raise MapError(gateway.file(watched.map), [expected])
         except MapError as error:
             yield from (
                 Finding("error", "folder", mistake, f"correct it in {error.path}") for mistake in error.mistakes
             )
-        if not os.access(path, os.R_OK | os.X_OK):
+        if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
             yield Finding("error", "folder", f"{path} cannot be read", "make it, mount it, or correct edge.toml")
         else:
             yield Finding("ok", "folder", f"{path} can be read")

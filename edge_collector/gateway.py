@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from edge_collector.settings import Entry, Id, Name, SettingsError, Whole, mistake
-from edge_collector.site import Device, Site, Venue, load_site
+from edge_collector.signing import public_key_of
+from edge_collector.site import Device, Site, SiteError, Venue, load_site
 
 Source = Literal["bthome", "pair", "records", "zkteco", "hikvision", "http", "gateway"]
 SOURCES_OF: Final[dict[str, tuple[str, ...]]] = {
@@ -31,7 +34,20 @@ SOURCES_OF: Final[dict[str, tuple[str, ...]]] = {
     "gateway_events": ("gateway",),
 }
 """By which ways the records of a stream can come. Order files come by watched folders, which name their device."""
-_BLUETOOTH: Final = ("bthome", "pair", "records")
+_OVER_HTTP: Final = ("zkteco", "hikvision", "http")
+_BELONGS: Final[dict[str, tuple[str, ...]]] = {
+    "address": ("bthome", "records"),
+    "serial": ("zkteco", "hikvision"),
+    "key": ("bthome", "pair"),
+    "token_file": _OVER_HTTP,
+    "statuses": ("zkteco", "hikvision"),
+    "direction": ("zkteco", "hikvision"),
+    "outer_address": ("pair",),
+    "inner_address": ("pair",),
+    "common_clock": ("pair",),
+}
+"""Which fields of a device mean something to which sources; anywhere else they are a misunderstanding."""
+E = TypeVar("E", bound=Entry)
 
 
 class EdgeFileError(SettingsError):
@@ -51,14 +67,60 @@ def _hex_key(key: SecretStr) -> SecretStr:
 
 
 def _listen(text: str) -> str:
-    if not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}", text):
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", text, re.ASCII)
+    if match is None or int(match[2]) > 65535:
         raise ValueError('host and port such as "127.0.0.1:8301" are expected')
     return text
 
 
-def _target(text: str) -> str:
-    if re.match(r"[a-z][a-z0-9+.-]*://", text) and not text.startswith(("https://", "http://", "s3://", "file://")):
-        raise ValueError("a folder, or an address that begins with https://, s3:// or file://, is expected")
+def _here(text: str) -> str:
+    if not _is_loopback(_listen(text)):
+        raise ValueError("an address of this machine alone is expected: 127.0.0.1, [::1] or localhost")
+    return text
+
+
+def _split(address: str) -> tuple[str, int]:
+    """Host and port of what `_listen` has let pass."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _is_loopback(address: str) -> bool:
+    host, _ = _split(address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address_of(*schemes: str) -> Callable[[str], str]:
+    """A check of addresses: one of these schemes, or a folder; the token goes by plain HTTP to this machine only."""
+
+    def check(text: str) -> str:
+        if "://" not in text and text:
+            return text
+        try:
+            url = urlsplit(text)
+            host, _ = url.hostname, url.port
+        except ValueError:
+            url, host = urlsplit(""), None
+        if url.scheme not in (*schemes, "http") or (not host and url.scheme != "file") or url.username is not None:
+            listed = ", ".join(f"{scheme}://" for scheme in schemes)
+            raise ValueError(
+                f"a folder, or an address without user and password that begins with {listed}, is expected"
+            )
+        if url.scheme == "http" and not _is_loopback(f"{host}:0"):
+            raise ValueError("beyond this machine https:// is expected, for the token is a secret")
+        return text
+
+    return check
+
+
+def _ed25519(text: str) -> str:
+    try:
+        public_key_of(text)
+    except ValueError:
+        raise ValueError("a public key, base64 of 32 bytes, is expected") from None
     return text
 
 
@@ -72,8 +134,13 @@ class GatewayPart(Entry):
     report_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 60
     """How long an interval of counts lasts."""
     heartbeat_seconds: Annotated[Whole, Field(ge=1, le=86400)] = 300
-    health: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8302"
+    health: Annotated[str, AfterValidator(_here)] = "127.0.0.1:8302"
     """Where /health, /metrics and /assign answer; loopback."""
+
+    @property
+    def health_address(self) -> tuple[str, int]:
+        """Host and port."""
+        return _split(self.health)
 
 
 class Pseudonyms(Entry):
@@ -88,7 +155,7 @@ class Pseudonyms(Entry):
 class Landing(Entry):
     """Where segments go, and when one is finished: at so many rows, or so many seconds after its first record."""
 
-    target: Annotated[str, AfterValidator(_target)]
+    target: Annotated[str, AfterValidator(_address_of("https", "s3", "file"))]
     token_file: str | None = None
     ca_file: str | None = None
     signing_key_file: str | None = None
@@ -106,22 +173,22 @@ class Http(Entry):
 
     @property
     def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
+        return _split(self.listen)[0]
 
     @property
     def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
+        return _split(self.listen)[1]
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in ("127.0.0.1", "::1", "localhost")
+        return _is_loopback(self.listen)
 
 
 class Allocations(Entry):
     """Where the shares of bandits come from: the landing service, or a folder; and whose signature they must bear."""
 
-    source: Annotated[str, AfterValidator(_target)]
-    public_key: Annotated[str, Field(min_length=40)]
+    source: Annotated[str, AfterValidator(_address_of("https", "file"))]
+    public_key: Annotated[str, AfterValidator(_ed25519)]
     """Ed25519, base64 of the 32 bytes."""
     refresh_seconds: Annotated[Whole, Field(ge=1)] = 900
 
@@ -158,6 +225,10 @@ class GatewayDevice(Entry):
                 "a pair of raw trigger sensors needs common_clock = true: with half a second between their clocks most"
                 " directions are wrong while the totals still look fine"
             )
+        if self.source == "pair" and (
+            self.outer_address is None or self.inner_address is None or self.outer_address == self.inner_address
+        ):
+            raise ValueError("a pair of raw trigger sensors needs outer_address and inner_address, two of them")
         return self
 
     @property
@@ -168,7 +239,8 @@ class GatewayDevice(Entry):
     @property
     def name(self) -> str:
         """What its readings call it."""
-        return self.address or self.serial or f"{self.venue_id}/{self.id}"
+        spoken = {"bthome": self.address, "records": self.address, "zkteco": self.serial, "hikvision": self.serial}
+        return spoken.get(self.source) or f"{self.venue_id}/{self.id}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -247,61 +319,122 @@ def load_gateway(path: Path) -> Gateway:
         raise EdgeFileError(path, [f"not valid TOML: {error}"]) from None
     except RecursionError:
         raise EdgeFileError(path, ["not valid TOML: nested too deeply"]) from None
+    mistakes: list[str] = []
     try:
         settings = EdgeFile.model_validate(raw)
     except ValidationError as error:
-        raise EdgeFileError(path, [mistake(_without_secret(e)) for e in error.errors()]) from None
-    site = load_site(path.parent / settings.gateway.site)
-    mistakes = list(_inconsistencies(settings, site))
+        mistakes = [mistake(_without_secret(e)) for e in error.errors()]
+    parts = _Parts.of(raw)
+    site: Site | None = None
+    try:
+        site = load_site(path.parent / parts.gateway.site) if parts.gateway else None
+    except SiteError as error:
+        if not mistakes:
+            raise
+        mistakes += [f"{error.path.name}: {said}" for said in error.mistakes]
+    mistakes += _inconsistencies(parts, site)
     if mistakes:
         raise EdgeFileError(path, mistakes)
+    assert site is not None
     of = {(d.venue_id, d.id): d for d in site.devices}
     known = tuple(Known(m, of[m.venue_id, m.id], site.venue(m.venue_id)) for m in settings.devices)
     return Gateway(path, settings, site, known)
 
 
 def _without_secret(error: Any) -> dict[str, Any]:
-    return {**error, "input": "a secret"} if error["loc"][-1] == "key" else error
+    """One of pydantic's errors without what it may show: a key, or a table that may hold one."""
+    if error["loc"][-1:] in (("key",), ("public_key",)):  # somebody may have pasted the other half of the pair
+        return {**error, "input": _Shown("a secret")}
+    if isinstance(error["input"], dict | list) and error["input"]:
+        return {**error, "input": _Shown("a table" if isinstance(error["input"], dict) else "a list")}
+    if isinstance(error["input"], str) and "@" in error["input"]:
+        return {**error, "input": _Shown("an address with a user in it")}
+    return dict(error)
 
 
-def _inconsistencies(settings: EdgeFile, site: Site) -> Iterable[str]:
-    own = {(d.venue_id, d.id): d for d in site.devices if d.gateway_id == settings.gateway.id}
+class _Shown(str):
+    """A text that stands for what is not shown."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The entries that are well formed in themselves: what can be held together, whatever is wrong elsewhere."""
+
+    gateway: GatewayPart | None
+    http: Http | None
+    has_http: bool
+    devices: list[tuple[int, GatewayDevice]]
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> _Parts:
+        listed = raw.get("devices")
+        devices = [_valid(GatewayDevice, entry) for entry in (listed if isinstance(listed, list) else ())]
+        gateway = raw.get("gateway")
+        if isinstance(gateway, dict):  # no more of it matters here
+            gateway = {name: gateway[name] for name in ("id", "site") if name in gateway}
+        return cls(
+            _valid(GatewayPart, gateway),
+            _valid(Http, raw.get("http")),
+            "http" in raw,
+            [(i, device) for i, device in enumerate(devices) if device is not None],
+        )
+
+
+def _valid(kind: type[E], entry: Any) -> E | None:
+    try:
+        return kind.model_validate(entry)
+    except ValidationError:
+        return None
+
+
+def _inconsistencies(parts: _Parts, site: Site | None) -> Iterable[str]:
+    if site is not None and parts.gateway is not None:
+        yield from _unknown_devices(parts, parts.gateway.id, site)
+    for i, met in parts.devices:
+        for field, sources in _BELONGS.items():
+            if getattr(met, field) is not None and met.source not in sources:
+                yield f"devices[{i}].{field}: is given; it belongs to a source of {' or '.join(sources)} only"
+    senders = [(i, met) for i, met in parts.devices if met.source in _OVER_HTTP]
+    if (http := parts.http) is None:
+        if senders and not parts.has_http:
+            yield "http: missing; devices that send over HTTP need the listener"
+        return
+    if (http.tls_cert is None) != (http.tls_key is None):
+        yield "http.tls_key: certificate and key are expected together"
+    if not http.is_loopback:
+        if http.tls_cert is None:
+            yield f"http.listen: {http.listen!r} is given; beyond loopback tls_cert and tls_key are expected"
+        for i, met in senders:
+            if met.token_file is None:
+                yield f"devices[{i}].token_file: missing; beyond loopback every sender has a token"
+
+
+def _unknown_devices(parts: _Parts, gateway_id: str, site: Site) -> Iterable[str]:
+    own = {(d.venue_id, d.id): d for d in site.devices if d.gateway_id == gateway_id}
     expected = ", ".join(f"{venue}/{device}" for venue, device in own) or "none: site.toml gives this gateway no device"
     seen: set[tuple[str, str]] = set()
-    names: dict[tuple[str, str], int] = {}
-    for i, met in enumerate(settings.devices):
+    heard: dict[tuple[str, str, str], int] = {}
+    for i, met in parts.devices:
         place = f"devices[{i}]"
         if (device := own.get((met.venue_id, met.id))) is None:
             yield (
-                f"{place}.id: {met.venue_id}/{met.id} is given; a device of {settings.gateway.id} in the site file "
+                f"{place}.id: {met.venue_id}/{met.id} is given; a device of {gateway_id} in the site file "
                 f"is expected ({expected})"
             )
             continue
         if (met.venue_id, met.id) in seen:
             yield f"{place}.id: {met.venue_id}/{met.id} is given twice; once is expected"
+            continue
         seen.add((met.venue_id, met.id))
         if met.source not in SOURCES_OF[device.stream]:
             allowed = " or ".join(SOURCES_OF[device.stream])
             yield f"{place}.source: {met.source!r} is given; {allowed} is expected of a device of {device.stream}"
-        if met.source != "gateway":
-            other = names.setdefault((met.source, met.name), i)
-            # One till or desk may speak for several streams; a counter counts once.
-            if other != i and own[settings.devices[other].venue_id, settings.devices[other].id].stream == device.stream:
-                yield f"{place}: has the name {met.name} of devices[{other}]; one device each is expected"
-        if met.key is not None and met.source not in _BLUETOOTH:
-            yield f"{place}.key: is given; only advertisements are decrypted by it"
-    if (http := settings.http) is not None:
-        if (http.tls_cert is None) != (http.tls_key is None):
-            yield "http.tls_key: certificate and key are expected together"
-        if not http.is_loopback:
-            if http.tls_cert is None:
-                yield f"http.listen: {http.listen!r} is given; beyond loopback tls_cert and tls_key are expected"
-            for i, met in enumerate(settings.devices):
-                if met.source in ("zkteco", "hikvision", "http") and met.token_file is None:
-                    yield f"devices[{i}].token_file: missing; beyond loopback every sender has a token"
-    elif any(met.source in ("zkteco", "hikvision", "http") for met in settings.devices):
-        yield "http: missing; devices that send over HTTP need the listener"
-    if settings.landing.target.startswith("http://") and not re.match(
-        r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]?", settings.landing.target
-    ):
-        yield f"landing.target: {settings.landing.target!r} is given; beyond loopback https:// is expected"
+        for name in met.names:
+            # What advertises is heard by one scanner, whatever it is. One till may speak for several streams.
+            way = "bluetooth" if met.source in ("bthome", "pair") else met.source
+            stream = "" if way == "bluetooth" else device.stream
+            if (other := heard.setdefault((way, stream, name), i)) != i:
+                yield f"{place}: has the name {name} of devices[{other}]; one device each is expected"

@@ -15,16 +15,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edge_collector.assign import Assigner, CannotAssign
 from edge_collector.clock import Clock
-from edge_collector.settings import mistake
+from edge_collector.serving import BodyRefused, read_body
 from edge_collector.spool import Depth, Spool, SpoolFull
 from edge_collector.tally import Tally
 
+_QUESTION_BYTES = 4096
+_QUESTION_SECONDS = 10.0
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -63,16 +65,20 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
 
     async def assign(request: Request) -> Response:
         try:
-            question = Question.model_validate_json(await request.body())
-            answer, durable = assigner.begin(**question.model_dump())
-            await asyncio.wrap_future(durable)
+            question = Question.model_validate_json(await read_body(request, _QUESTION_BYTES, _QUESTION_SECONDS))
+            taken = await asyncio.wrap_future(assigner.begin(**question.model_dump()))
+        except BodyRefused as error:
+            return JSONResponse({"error": str(error)}, error.status)
         except ValidationError as error:
-            return JSONResponse({"error": mistake(error.errors()[0])}, 422)
+            return JSONResponse({"error": _mistake(error)}, 422)
         except CannotAssign as error:
             return JSONResponse({"error": str(error)}, 422)
         except SpoolFull as error:
+            tally.alarms["spool"] = str(error)
             return JSONResponse({"error": str(error)}, 503, {"Retry-After": "30"})
-        return JSONResponse(asdict(answer))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        return JSONResponse(asdict(assigner.answer_of(taken)))
 
     return Starlette(
         routes=[
@@ -81,6 +87,12 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
             Route("/assign", assign, methods=["POST"]),
         ]
     )
+
+
+def _mistake(error: ValidationError) -> str:
+    """What is wrong with a question, without showing any of it."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}"
 
 
 def _sorted(tally: Tally) -> list[tuple[tuple[str, str], Any]]:

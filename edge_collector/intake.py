@@ -36,6 +36,8 @@ from edge_collector.tally import Tally
 
 _OLDEST: Final = timedelta(days=35)
 _NEWEST: Final = timedelta(days=1)
+_SHORTEST: Final = 0.001
+"""Seconds of an interval. Records have milliseconds, and an interval must not end where it begins."""
 _COUNTS: Final = ("boundary_counts", "entrance_counts")
 _STREAMS: Final[Mapping[type, tuple[str, ...]]] = {
     Totals: _COUNTS,
@@ -63,6 +65,7 @@ class _Counting:
     state: CounterState
     opened_at: datetime
     opened_monotonic: float
+    opened_synced: bool
     pair: PairState | None = None
     """Of a pair of raw trigger sensors, which is counted here and not in the device."""
 
@@ -253,7 +256,7 @@ class Intake:
         if heard.state is None:
             return
         if counter is None:
-            counter = _Counting(known, heard.state, stamp.wall, stamp.monotonic)
+            counter = _Counting(known, heard.state, stamp.wall, stamp.monotonic, stamp.synced)
         delivery.counters[subject] = replace(counter, state=heard.state)
 
     async def close_intervals(self) -> int:
@@ -272,13 +275,17 @@ class Intake:
                         self._count_pair(counter.known, settled, stamp, delivery)
                         counter = delivery.counters[subject]
                 seconds = stamp.monotonic - counter.opened_monotonic
-                if seconds <= 0:
+                if seconds < _SHORTEST:
                     continue
                 # Seen from its end, so that an interval agrees with the wall clock of now, also when that was set.
                 state, intervals = close_interval(counter.state, stamp.wall - timedelta(seconds=seconds), seconds)
                 if intervals:
                     delivery.counters[subject] = replace(
-                        counter, state=state, opened_at=stamp.wall, opened_monotonic=stamp.monotonic
+                        counter,
+                        state=state,
+                        opened_at=stamp.wall,
+                        opened_monotonic=stamp.monotonic,
+                        opened_synced=stamp.synced,
                     )
                     delivery.captures.extend(_counted(counter.known, interval) for interval in intervals)
             return (await self._keep("counts", delivery, stamp)).written
@@ -290,13 +297,18 @@ class Intake:
             if (known := of.get(subject)) is not None:
                 kept = json.loads(text)
                 state = resumed(CounterState.from_json(json.dumps(kept["state"])), stamp.monotonic)
-                # The interval goes on from where the last run closed it, however long nobody was there to close it.
-                opened_at = datetime.fromisoformat(kept["opened_at"])
-                since = (stamp.wall - opened_at).total_seconds()
-                if since <= 0:
-                    opened_at, since = stamp.wall, 0.0
+                # The interval goes on from where the last run closed it, however long nobody was there to close it. In
+                # the same run of the machine a clock that nobody sets says how long; in another one the wall clock
+                # does, if it was right then and is now, or else nothing: then the interval begins anew.
+                since = 0.0
+                if kept["clock_id"] == stamp.clock_id:
+                    since = stamp.monotonic - kept["opened_monotonic"]
+                elif kept["synced"] and stamp.synced:
+                    since = (stamp.wall - datetime.fromisoformat(kept["opened_at"])).total_seconds()
+                since = max(0.0, since)
+                opened_at = stamp.wall - timedelta(seconds=since)
                 paired = PairState.from_json(json.dumps(kept["pair"])) if kept["pair"] else None
-                yield subject, _Counting(known, state, opened_at, stamp.monotonic - since, paired)
+                yield subject, _Counting(known, state, opened_at, stamp.monotonic - since, stamp.synced, paired)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -314,7 +326,21 @@ class Intake:
             yield Capture("gateway_events", venue_id, known.device.id, fields)
 
     async def _keep(self, source: str, delivery: _Delivery, stamp: Stamp) -> Receipt:
-        states = delivery.states | {subject: _kept(counter) for subject, counter in delivery.counters.items()}
+        """Make it durable, and go on from there. Whoever is cancelled meanwhile waits for it all the same: what the
+        spool has taken and the counters here do not know of would be counted again.
+        """
+        keeping = asyncio.ensure_future(self._keep_whole(source, delivery, stamp))
+        try:
+            return await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            await asyncio.wait([keeping])
+            if not keeping.cancelled():
+                keeping.exception()  # nobody is left to be told
+            raise
+
+    async def _keep_whole(self, source: str, delivery: _Delivery, stamp: Stamp) -> Receipt:
+        kept = {subject: _kept(counter, stamp.clock_id) for subject, counter in delivery.counters.items()}
+        states = delivery.states | kept
         taken = Taken(0, 0)
         if delivery.captures or states:
             try:
@@ -342,12 +368,15 @@ class Intake:
             self._tally.refused[source, "repeated"] += taken.repeated
 
 
-def _kept(counter: _Counting) -> str:
+def _kept(counter: _Counting, clock_id: str) -> str:
     """A counter as the spool keeps it."""
     return json.dumps(
         {
             "state": json.loads(counter.state.to_json()),
             "opened_at": counter.opened_at.isoformat(),
+            "opened_monotonic": counter.opened_monotonic,
+            "clock_id": clock_id,
+            "synced": counter.opened_synced,
             "pair": json.loads(counter.pair.to_json()) if counter.pair else None,
         }
     )

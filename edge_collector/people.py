@@ -39,7 +39,12 @@ class People:
 def load_people(gateway: Gateway) -> People:
     """The key and the list that an edge file names. Raises KeyProblem for what is absent or can be read by others."""
     settings = gateway.settings.pseudonyms
-    pseudonym_of = load_pseudonymizer(gateway.file(settings.key_file), epoch=settings.epoch)
+    key_file = gateway.file(settings.key_file)
+    try:
+        pseudonym_of = load_pseudonymizer(key_file, epoch=settings.epoch)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise KeyProblem(f"{key_file} cannot be read ({why}); a text file of mode 0600 is expected") from None
     if settings.opted_out_file is None:
         return People(pseudonym_of)
     numbers = private_text(gateway.file(settings.opted_out_file)).split("\n")
@@ -52,7 +57,8 @@ def private_text(path: Path) -> str:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyProblem(f"{path} cannot be read ({error}); a text file of mode 0600 is expected") from None
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise KeyProblem(f"{path} cannot be read ({why}); a text file of mode 0600 is expected") from None
     if os.name == "posix" and mode & 0o077:
         raise KeyProblem(f"{path} can be read by others; run: chmod 600 {path}")
     return text

@@ -11,25 +11,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_collector.contract import columns
+from edge_collector.contract import STREAMS, columns
 from edge_collector.event_time import event_date, rfc_3339
 from edge_collector.segment import pack_segment
 from edge_collector.signing import signed_manifest
-from edge_collector.site import Site, Venue
+from edge_collector.site import Site
 from edge_collector.spool import SealedSegment, Spool, Stamp
 
 WAIT_FOR_SYNC: Final = timedelta(hours=24)
 _MINUTE_MS: Final = 60_000
-_AT_ONCE: Final = 100_000
+_AT_ONCE: Final = 20_000
+"""Records sealed in one transaction, unless a segment is longer: what is captured meanwhile waits for its end."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class SealPolicy:
     age: timedelta
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """A record as the spool holds it, with its times corrected."""
 
     id: int
@@ -69,40 +68,54 @@ def seal(
 
     Of a long backlog only a part, so that it takes neither much memory nor much time: call again while it returns some.
     """
-    venues = {venue.id: _Dates(venue) for venue in site.venues}
-    now = stamp.wall
+    venues = _Venues({venue.id: _Dates(venue.time_zone, venue.day_starts_at) for venue in site.venues})
+    now, at_once = stamp.wall, max(policy.rows, _AT_ONCE)
 
     def select(db: sqlite3.Connection) -> list[tuple[Sequence[int], SealedSegment]]:
         made: list[tuple[Sequence[int], SealedSegment]] = []
-        for stream, boot_id in db.execute("SELECT DISTINCT stream, boot_id FROM records ORDER BY 1, 2").fetchall():
-            ready = _ready(db, stream, boot_id, stamp)
-            backlog = len(ready) == _AT_ONCE
+        for stream, boot_id in _runs(db):
+            ready = _ready(db, stream, boot_id, stamp, at_once)
+            backlog = len(ready) == at_once
             for day, rows in _by_date(ready, venues):
                 for part in _due(rows, day, policy, now, venues, everything or backlog):
                     made.append(
                         ([row.id for row in part], _segment(spool, stream, day, part, venues, now, signing_key))
                     )
+            if sum(segment.rows for _, segment in made) >= at_once:
+                break
         return made
 
     return spool.replace(select)
 
 
-def _ready(db: sqlite3.Connection, stream: str, boot_id: str, stamp: Stamp) -> list[_Row]:
+def _runs(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """The streams and boots of which there are records. A DISTINCT would read the whole index."""
+    following = "SELECT min(boot_id) FROM records WHERE stream = ? AND boot_id > ?"
+    for stream in STREAMS:
+        (boot_id,) = db.execute(following, (stream, "")).fetchone()
+        while boot_id is not None:
+            yield stream, boot_id
+            (boot_id,) = db.execute(following, (stream, boot_id)).fetchone()
+
+
+def _ready(db: sqlite3.Connection, stream: str, boot_id: str, stamp: Stamp, most: int) -> list[_Row]:
     waited = round((stamp.monotonic - WAIT_FOR_SYNC.total_seconds()) * 1000)
     found = db.execute(
         "SELECT id, boot_id, seq, venue_id, device_id, wall_ms + shift_ms,"
         " dated_ms + CASE WHEN own_times THEN shift_ms ELSE 0 END,"
         " CASE WHEN synced THEN 'synced' ELSE 'unsynced' END, CASE WHEN own_times THEN shift_ms ELSE 0 END, body"
         " FROM records WHERE stream = ? AND boot_id = ? AND (synced OR clock_id <> ? OR monotonic_ms <= ?) ORDER BY seq"
-        f" LIMIT {_AT_ONCE}",
-        (stream, boot_id, stamp.clock_id, waited),
+        " LIMIT ?",
+        (stream, boot_id, stamp.clock_id, waited, most),
     )
-    return [_Row(*row) for row in found]
+    return list(map(_Row._make, found))
 
 
 def _by_date(rows: Iterable[_Row], venues: Mapping[str, _Dates]) -> list[tuple[date, list[_Row]]]:
-    dated = sorted(((venues[row.venue_id].date_of(row.dated_ms), row) for row in rows), key=lambda d: (d[0], d[1].seq))
-    return [(day, [row for _, row in of]) for day, of in groupby(dated, key=lambda d: d[0])]
+    of_day: dict[date, list[_Row]] = {}
+    for row in rows:
+        of_day.setdefault(venues[row.venue_id].date_of(row.dated_ms), []).append(row)
+    return sorted(of_day.items())
 
 
 def _due(
@@ -159,6 +172,14 @@ def _shifted(row: _Row, names: Sequence[str]) -> str:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
 
 
+class _Venues(dict[str, "_Dates"]):
+    """By id. A venue that has left the site file since is taken to be at Greenwich; readers of its records judge."""
+
+    def __missing__(self, venue_id: str) -> _Dates:
+        dates = self[venue_id] = _Dates("UTC", time(4))
+        return dates
+
+
 @lru_cache(4096)
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
@@ -167,17 +188,26 @@ def _quoted(text: str) -> str:
 class _Dates:
     """Event dates and local times of one venue, worked out once a minute: a hundred thousand rows share a few."""
 
-    def __init__(self, venue: Venue) -> None:
-        zone, starts_at = venue.time_zone, venue.day_starts_at
-        at: Callable[[int], datetime] = lambda minute: datetime.fromtimestamp(minute * 60, UTC)  # noqa: E731
-        self._date = lru_cache(100_000)(lambda minute: event_date(at(minute), zone, starts_at))
-        self._text = lru_cache(100_000)(lambda minute: rfc_3339(at(minute), zone))
+    def __init__(self, zone: str, starts_at: time) -> None:
+        self._zone, self._starts_at = zone, starts_at
+        self._dates: dict[int, date] = {}
+        self._texts: dict[int, tuple[str, str]] = {}
 
     def date_of(self, ms: int) -> date:
         """The event date; it begins at a whole minute."""
-        return self._date(ms // _MINUTE_MS)
+        minute = ms // _MINUTE_MS
+        if (found := self._dates.get(minute)) is None:
+            found = self._dates[minute] = event_date(_instant(minute), self._zone, self._starts_at)
+        return found
 
     def text_of(self, ms: int) -> str:
         """The local time with offset and milliseconds."""
-        text, rest = self._text(ms // _MINUTE_MS), ms % _MINUTE_MS
-        return f"{text[:17]}{rest // 1000:02d}.{rest % 1000:03d}{text[23:]}"
+        minute, rest = divmod(ms, _MINUTE_MS)
+        if (found := self._texts.get(minute)) is None:
+            text = rfc_3339(_instant(minute), self._zone)
+            found = self._texts[minute] = text[:17], text[23:]
+        return f"{found[0]}{rest // 1000:02d}.{rest % 1000:03d}{found[1]}"
+
+
+def _instant(minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * 60, UTC)

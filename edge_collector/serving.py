@@ -1,18 +1,83 @@
-"""Serving an ASGI application as one task among others: uvicorn, without its hold on the process and its signals."""
+"""Serving an ASGI application as one task among others: uvicorn, without its hold on the process and its signals.
+
+Nobody can keep a connection for nothing: whoever does not come to the end of a request's headers is sent away, and
+bodies have a limit of size and time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_HEADER_SECONDS: Final = 10.0
 
 
 class CannotListen(RuntimeError):
-    """The address is not to be had. The message says what to do."""
+    """The address, or the certificate, is not to be had. The message says what to do."""
+
+
+class BodyRefused(Exception):
+    """A body that is too long or too slow; `status` is the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def read_body(request: Request, most: int, seconds: float) -> bytes:
+    """The body, as long as it is not too long, nor too slow. Raises BodyRefused, ClientDisconnect."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise BodyRefused(413, f"more than {most} bytes are given; send less at a time")
+                parts.append(part)
+    except TimeoutError:
+        raise BodyRefused(408, f"the body took longer than {seconds:g} s; send it again") from None
+    return b"".join(parts)
+
+
+class _Impatient(H11Protocol):
+    """uvicorn waits for ever for the headers of a request, and for the rest of one that was refused; this does not."""
+
+    header_seconds = _HEADER_SECONDS
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        elif not answering and self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(self.header_seconds, self.transport.abort)
 
 
 class _Server(uvicorn.Server):
@@ -31,12 +96,25 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
+def expect_certificate(tls_cert: Path, tls_key: Path) -> None:
+    """Raises CannotListen unless the two are a certificate and its key."""
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls_cert, tls_key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        raise CannotListen(
+            f"{tls_cert} and {tls_key} are no certificate and its key, PEM without a password ({why})"
+        ) from None
+
+
 async def serve(
     application: Starlette, listener: socket.socket, *, tls_cert: Path | None = None, tls_key: Path | None = None
 ) -> None:
     """Serve on `listener` until cancelled; what is under way then is finished first."""
     config = uvicorn.Config(
         application,
+        http=_Impatient,
+        ws="none",
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
         access_log=False,  # paths can hold tokens

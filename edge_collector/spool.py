@@ -25,6 +25,7 @@ from threading import Lock
 from typing import Any, Final
 
 from edge_collector.contract import STREAMS, columns
+from edge_collector.segment import ranges
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -65,6 +66,7 @@ CREATE TABLE assigned (
   PRIMARY KEY (experiment_id, unit_id)
 ) WITHOUT ROWID;
 """
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_ROOM: Final = "the disk is full"
 _DELIVERED_FOR_MS: Final = 35 * 86_400_000
 """How long a key is remembered. Terminals and tills keep a month of records at most."""
@@ -201,6 +203,7 @@ class Spool:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.execute("PRAGMA wal_autocheckpoint=4000")
+            db.execute("PRAGMA secure_delete=FAST")  # some builds overwrite what is deleted, at the price of writing it
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT")
@@ -278,7 +281,7 @@ class Spool:
             recorded_ms = _ms(capture.recorded_at) if capture.recorded_at else wall_ms
             dated_ms = _ms(capture.dated_at) if capture.dated_at else recorded_ms
             own_times = not of_device and (capture.own_times or capture.dated_at is None)
-            body = json.dumps(capture.fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+            body = _JSON.encode(capture.fields)[1:-1]
             rows.append(
                 (self.boot_id, capture.stream, seq, capture.venue_id, capture.device_id, recorded_ms,
                  monotonic_ms, stamp.clock_id, stamp.synced or of_device, dated_ms, own_times, body)
@@ -361,7 +364,7 @@ class Spool:
                         (segment.stream, segment.event_date, segment.name, segment.rows, segment.packed,
                          segment.manifest),
                     )  # fmt: skip
-                    self._db.executemany("DELETE FROM records WHERE id = ?", ((i,) for i in ids))
+                    self._db.executemany("DELETE FROM records WHERE id BETWEEN ? AND ?", ranges(ids))
                     made.append(segment)
                 return made
 

@@ -8,8 +8,10 @@ A device keeps a log with consecutive sequence numbers and forgets a record only
 | control        | `CONTROL`  | write  | u8 command, u32 sequence: 1 = send from it on, 2 = acknowledged up to it      |
 | identity       | `IDENTITY` | read   | u8 version, 8 bytes log id, u32 oldest kept, u32 next to be given             |
 
-The log id is random and new when a device starts its log afresh; log id and sequence number are a reading's key, so a
-record that is sent again is the same reading.
+The log id is random and new when a device starts its log afresh. Log id, sequence number and checksum are a reading's
+key: a record that is sent again is the same reading, and another one under a number that was given before is not, as
+from a device whose memory went back to an earlier state. Such a device is read again from its oldest record on. (One
+that has given all these numbers again before it is heard cannot be told from one that has not gone back.)
 
 | fragment: offset | size | field                                                                                    |
 |------------------|------|------------------------------------------------------------------------------------------|
@@ -141,6 +143,17 @@ def encode(reading: Visit | OrderLine | Link, sequence: int, *, value_bytes: int
     return [_FRAGMENT.pack(VERSION, flag, sequence) + part for flag, part in zip(flags, parts, strict=True)]
 
 
+def key_of(log_id: str, sequence: int, checksum: bytes) -> str:
+    """What makes a record the same when it is sent again."""
+    return f"{log_id}:{sequence}:{checksum.hex()}"
+
+
+def position_of(key: str) -> tuple[str, int]:
+    """Log id and sequence number of a reading's key."""
+    log_id, sequence = key.split(":")[:2]
+    return log_id, int(sequence)
+
+
 @dataclass
 class RecordDecoder:
     """Puts the records of one device's log together, in order and each once.
@@ -148,11 +161,14 @@ class RecordDecoder:
     `expected` is the sequence number that is wanted next, in the log `log_id`; both are kept by whoever keeps the
     readings. A record that comes too early is left out, and asked for again with those before it: `resume_from` says
     what to write to the control characteristic, until that has been done and `resumed` is called.
+
+    `generation` counts how often the log went back; what was acknowledged before says nothing of its numbers then.
     """
 
     device: str
     log_id: str = ""
     expected: int = 0
+    generation: int = 0
     resume_from: int | None = None
     _parts: list[bytes] = field(default_factory=list)
     _waiting: bool = False
@@ -162,18 +178,22 @@ class RecordDecoder:
     def connected(self, identity: Identity) -> list[AnyReading]:
         """A link is up, to a device with this identity: what was lost meanwhile, if anything.
 
-        A device with another log than before is read from its oldest record on.
+        A device with another log than before is read from its oldest record on, and so is one whose log went back: of
+        what it kept and what it has written since, only the keys tell which is which.
         """
         before = self.expected
         if identity.log_id != self.log_id:
             self.log_id, before = identity.log_id, identity.oldest
-        self.expected = min(max(before, identity.oldest), identity.following)
-        self.resume_from = self.expected
+        self.resume_from = self.expected = max(before, identity.oldest)
         self._parts, self._waiting, self._tries = [], False, 0
+        kept = f"{before} is expected; the log holds {identity.oldest} up to {identity.following}"
+        if identity.following < before:
+            self.generation += 1
+            self.resume_from = self.expected = identity.oldest
+            return [refuse(self.device, "rolled_back", kept)]
         if self.expected == before:
             return []
-        kept = f"{before} is expected; the log holds {identity.oldest} up to {identity.following}"
-        return [refuse(self.device, "lost", kept, abs(self.expected - before))]
+        return [refuse(self.device, "lost", kept, self.expected - before)]
 
     def resumed(self) -> None:
         """The device has been told to send from `resume_from` on."""
@@ -208,7 +228,7 @@ class RecordDecoder:
         body, checksum = record[:-_CRC_BYTES], record[-_CRC_BYTES:]
         if checksum == _checksum(sequence, body):
             self.expected, self._tries = sequence + 1, 0
-            return decode(body, self.device, f"{self.log_id}:{sequence}")
+            return decode(body, self.device, key_of(self.log_id, sequence, checksum))
         self._tries += 1
         if self._tries < _TRIES:
             self._ask_again()

@@ -46,6 +46,8 @@ class Position(NamedTuple):
 
     log_id: str
     sequence: int
+    generation: int = 0
+    """Of the log, which may have gone back; see `RecordDecoder`."""
 
 
 class _Arrived(NamedTuple):
@@ -143,7 +145,8 @@ class RecordClient:
             if (identity.log_id, identity.following) != (self._decoder.log_id, self._decoder.expected):
                 self._keep(self._decoder.connected(identity))
         durable = self._durable  # it may move on while this is written
-        if durable.log_id == self._decoder.log_id and durable != self._acknowledged:
+        same_log = (durable.log_id, durable.generation) == (self._decoder.log_id, self._decoder.generation)
+        if same_log and durable != self._acknowledged:
             if durable.sequence:
                 await self._write(client, Control("acknowledge", durable.sequence - 1))
             self._acknowledged = durable
@@ -175,7 +178,7 @@ class RecordClient:
             self._wake.set()
 
     def _keep(self, readings: Iterable[AnyReading]) -> None:
-        wanted = Position(self._decoder.log_id, self._decoder.expected)
+        wanted = Position(self._decoder.log_id, self._decoder.expected, self._decoder.generation)
         self._arrived += [_Arrived(reading, wanted) for reading in readings]
         if self._arrived:
             self._news.set()

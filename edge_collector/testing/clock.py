@@ -75,3 +75,40 @@ class VirtualClock:
     async def _settle(self) -> None:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+
+
+class MachineClock:
+    """One machine's clocks in the time of a `VirtualClock`, which is the true one: wrong, set and synced for itself.
+
+    Its monotonic clock begins when it is made: a machine that was without power has a new one.
+    """
+
+    def __init__(self, time: VirtualClock, *, synced: bool = True, error: float = 0.0) -> None:
+        self._time, self._synced = time, synced
+        self._began = time.monotonic()
+        self._shift = timedelta(seconds=error)
+
+    def now(self) -> datetime:
+        return self._time.now() + self._shift
+
+    def monotonic(self) -> float:
+        return self._time.monotonic() - self._began
+
+    def synced(self) -> bool:
+        return self._synced
+
+    async def sleep(self, seconds: float) -> None:
+        await self._time.sleep(seconds)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back."""
+        self._shift += timedelta(seconds=seconds)
+
+    def lose_sync(self) -> None:
+        """The time source is gone."""
+        self._synced = False
+
+    def sync(self) -> None:
+        """A time source is found, and the wall clock set right."""
+        self._shift = timedelta()
+        self._synced = True

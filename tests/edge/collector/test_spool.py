@@ -161,7 +161,7 @@ def test_oldest_newest_and_refused_segments(spool: Spool) -> None:
 
 
 def test_a_unit_that_was_assigned_is_remembered(spool: Spool) -> None:
-    spool.take(Entry(assigned=[Assigned("e", "u", '{"arm":"a"}')]), stamp()).result()
+    spool.take(Entry(assigned=Assigned("e", "u", '{"arm":"a"}')), stamp()).result()
     assert spool.assigned("e", "u") == '{"arm":"a"}'
     assert spool.assigned("e", "other") is None
     spool.forget(NOW, ended_experiments=["e"])
