@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_collector.cells import Cell
 from edge_collector.column_map import BoundMap
-from edge_collector.drafts import Cell, Mapped, Row, map_counts, map_orders, map_visits
+from edge_collector.drafts import Mapped, Row, map_counts, map_orders, map_visits
 from tests.edge.maps import ORDERS, bind, orders_map
 
 COLUMNS = ("order", "time", "member", "category", "pieces", "amount")
