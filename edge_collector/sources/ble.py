@@ -48,11 +48,14 @@ class BleScanner:
     """Overhears the devices of this gateway.
 
     `counts` says how many advertisements were `heard` (from anybody), BTHome frames of strangers ignored (`foreign`),
-    readings dropped as the oldest while the intake was busy (`overflowed`), and how often the scanner `failed` or was
-    `rebuilt` out of silence.
+    readings dropped as the oldest while the intake was busy (`overflowed`), and how often the scanner `failed`, was
+    `rebuilt` out of silence or `refreshed`.
 
     A scan can die without a word, so one that hears nothing from anybody for `silence` seconds is built anew. Where
-    the venue is really that quiet this does no harm: Linux then reports again what it had filtered as unchanged.
+    the venue is really that quiet this does no harm.
+
+    Linux reports a sensor that has nothing new to say only once in a scan. What is counted rests on hearing that it is
+    still there, so a scan in which one of the sensors was not heard for `refresh` seconds is begun anew as well.
     """
 
     def __init__(
@@ -63,14 +66,16 @@ class BleScanner:
         *,
         adapter: str | None = None,
         silence: float = 60.0,
+        refresh: float = 25.0,
         capacity: int = 10_000,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._devices = {address.upper(): device for address, device in devices.items()}
         self._sink, self._clock = sink, clock
         self._bluez = BlueZScannerArgs(adapter=adapter) if adapter else BlueZScannerArgs()
-        self._silence = silence
+        self._silence, self._refresh = silence, refresh
         self._heard_at = clock.monotonic()
+        self._frames_at: dict[str, float] = {}
         self._seen: dict[str, BLEDevice] = {}
         self._readings: deque[AnyReading] = deque(maxlen=capacity)
         self._news = asyncio.Event()
@@ -93,11 +98,14 @@ class BleScanner:
             try:
                 async with asyncio.timeout(_PATIENCE):
                     await scanner.start()
-                self._heard_at = self._clock.monotonic()
-                while (left := self._heard_at + self._silence - self._clock.monotonic()) > 0:
+                began = self._heard_at = self._clock.monotonic()
+                while (left := self._stale_at(began) - self._clock.monotonic()) > 0:
                     await self._clock.sleep(left)
-                self.counts["rebuilt"] += 1
-                _log.info("nothing heard for %.0f s; the scanner is built anew", self._silence)
+                if self._clock.monotonic() >= self._heard_at + self._silence:
+                    self.counts["rebuilt"] += 1
+                    _log.info("nothing heard for %.0f s; the scanner is built anew", self._silence)
+                else:
+                    self.counts["refreshed"] += 1
             except Exception as problem:  # bleak, D-Bus, the kernel: whatever it was, the next try may work
                 self.counts["failed"] += 1
                 _log.warning("the scanner failed and is built anew: %r", problem)
@@ -108,6 +116,11 @@ class BleScanner:
                         await scanner.stop()
             if self.counts["heard"] > heard:
                 backoff.reset()
+
+    def _stale_at(self, began: float) -> float:
+        """When the scan that began then has to be begun anew, as far as is known now."""
+        unheard_since = max(began, min(self._frames_at.values(), default=float("inf")))
+        return min(self._heard_at + self._silence, unheard_since + self._refresh)
 
     def _on_advertisement(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
         self.counts["heard"] += 1
@@ -120,6 +133,7 @@ class BleScanner:
             return
         self._seen[address] = device
         if frame is not None:
+            self._frames_at[address] = self._heard_at
             for reading in bthome.decode(frame, address, advertiser.key, advertiser.sensor):
                 self.counts["overflowed"] += len(self._readings) == self._readings.maxlen
                 self._readings.append(reading)

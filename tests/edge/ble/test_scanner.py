@@ -147,7 +147,7 @@ async def test_two_gateways_hear_one_device(hall: Hall) -> None:
 
 @in_hall
 async def test_a_scanner_that_dies_silently_is_rebuilt(hall: Hall) -> None:
-    scanner = await scanning(hall, {DOOR: Advertiser()}, silence=60.0)
+    scanner = await scanning(hall, {DOOR: Advertiser()}, silence=60.0, refresh=float("inf"))
     sensor = PairSensor(hall.radio, DOOR)
     sensor.walk_in()
     sensor.advertise()
@@ -162,6 +162,20 @@ async def test_a_scanner_that_dies_silently_is_rebuilt(hall: Hall) -> None:
     assert scanner.counts["rebuilt"] == 1
     await hall.clock.advance(50)
     assert hall.radio.adapter().scanning
+
+
+@in_hall
+async def test_a_sensor_with_nothing_new_to_say_is_heard_twice_a_minute(hall: Hall) -> None:
+    """Also while others talk: counting has to know that it is still there."""
+    scanner = await scanning(hall, {DOOR: Advertiser(), EDGE: Advertiser(key=KEY)})
+    idle, talking = PairSensor(hall.radio, DOOR), PairSensor(hall.radio, EDGE, key=KEY)
+    for sensor in (idle, talking):
+        hall.start(sensor.run(hall.clock, every=2.0))
+    await hall.clock.advance(300)
+    heard = [reading for reading in hall.inbox.of(Totals) if reading.device == DOOR]
+    assert 10 <= len(heard) <= 13
+    assert scanner.counts["rebuilt"] == 0
+    assert len(hall.inbox.readings) - len(heard) >= 140  # nothing is missed for it of what others say
 
 
 @in_hall
