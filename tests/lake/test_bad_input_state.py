@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -123,13 +126,19 @@ def test_what_a_killed_process_left_in_the_lake_is_passed_over(home: Home) -> No
     land_good(home)
     at = Lake(home.lake).path("orders", DAY).parent
     at.mkdir(parents=True)
-    (at / ".part-0.parquet.4711").write_bytes(b"half a partition")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    drafts = {pid: at / f".part-0.parquet.{pid}" for pid in (dead.pid, os.getppid())}
+    for draft in drafts.values():
+        draft.write_bytes(b"half a partition")
     (at / ".failure.json.4711.part").write_bytes(b"{")
     (home.lake / "orders" / "event_date=garbage").mkdir()
     (home.lake / "orders" / ".DS_Store").write_bytes(b"")
     compute(home, DAY, tables=JUDGED)
     good_is_processed(home)
     assert Lake(home.lake).dates("orders") == [DAY]
+    assert not drafts[dead.pid].exists()  # and swept away; one that is still being written stays
+    assert drafts[os.getppid()].exists()
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ class Ui:
         return self.log.read_text(errors="replace")[-3000:]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """`venue ui` over a home of its own."""
     if not CHROMIUM.exists():
@@ -148,7 +148,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         _stop(server, environment["VENUE_DATA"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(ui: Ui) -> Iterator[Any]:
     """Debian's chromium, headless."""
     from playwright.sync_api import sync_playwright

@@ -63,6 +63,26 @@ class Draft:
     provenance: Provenance
 
 
+def _sweep(folder: Path) -> None:
+    """Delete the drafts of processes that are gone: they were killed while they wrote."""
+    for draft in folder.glob(f".{_PART}.*"):
+        pid = draft.suffix.removeprefix(".")
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # nobody can be asked without harm; a draft there is only room on the disk
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
 class _HashingFile:
     """A file that knows the SHA-256 of what was written so far."""
 
@@ -160,6 +180,7 @@ class Lake:
             shutil.rmtree(target)  # nothing of ours: no file can be renamed over a folder
         draft.path.replace(target)
         (target.parent / _FAILURE).unlink(missing_ok=True)
+        _sweep(target.parent)
         flush_folder(target.parent)
 
     def provenance(self, table: str, day: date) -> Provenance | None:
