@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -62,16 +63,18 @@ def run(
     )
     collector = Collector(load_gateway(config), adapter=adapter)
     host, port = collector.health_listener.getsockname()[:2]
-    console.print(f"gateway {collector.gateway.id}, boot {collector.boot_id}: collecting; http://{host}:{port}/health")
-    asyncio.run(_until_signal(collector))
+    host = f"[{host}]" if ":" in host else host
+    told = f"gateway {collector.gateway.id}, boot {collector.boot_id}: collecting; http://{host}:{port}/health"
+    asyncio.run(_until_signal(collector, lambda: console.print(told)))
     console.print("stopped; what was captured is landed, or waits in the spool")
 
 
-async def _until_signal(collector: Any) -> None:
+async def _until_signal(collector: Any, ready: Callable[[], None] = lambda: None) -> None:
     stop = asyncio.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it as it ends everything
             asyncio.get_running_loop().add_signal_handler(kind, stop.set)
+    ready()
     await collector.run(stop)
 
 

@@ -15,7 +15,7 @@ import secrets
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from edge_collector.codecs.records import position_of
 from edge_collector.column_map import load_map
 from edge_collector.gateway import Gateway
 from edge_collector.intake import Intake
-from edge_collector.people import load_people
+from edge_collector.people import People, load_people
 from edge_collector.readings import AnyReading
 from edge_collector.seal import SealPolicy, seal
 from edge_collector.serving import expect_certificate, listen, serve
@@ -72,8 +72,16 @@ class Collector:
         self._signing_key = load_signing_key(gateway.file(signing)) if signing else None
         self._public_key = _public_key(gateway)
         self._tls = _tls(gateway)
-        self.health_listener = listen(*settings.gateway.health_address)
-        self.http_listener = listen(settings.http.host, settings.http.port) if settings.http else None
+        with ExitStack() as undo:  # of what was opened when something else cannot be
+            self._open(people, undo)
+            undo.pop_all()
+
+    def _open(self, people: People, undo: ExitStack) -> None:
+        gateway, settings = self.gateway, self.gateway.settings
+        self.health_listener = undo.enter_context(listen(*settings.gateway.health_address))
+        self.http_listener = (
+            undo.enter_context(listen(settings.http.host, settings.http.port)) if settings.http else None
+        )
         self.boot_id = f"{self.clock.now():%Y%m%dT%H%M%S}.{secrets.token_hex(4)}"
         self.spool = Spool(
             gateway.file(settings.gateway.spool),
@@ -81,6 +89,7 @@ class Collector:
             boot_id=self.boot_id,
             max_bytes=settings.gateway.spool_mb * 1024**2,
         )
+        undo.callback(self.spool.close)
         self.intake = Intake(gateway, self.spool, people, self.clock, clock_id(), self.tally)
         self.folders = [
             FolderWatcher(

@@ -308,6 +308,9 @@ class Intake:
                 since = max(0.0, since)
                 opened_at = stamp.wall - timedelta(seconds=since)
                 paired = PairState.from_json(json.dumps(kept["pair"])) if kept["pair"] else None
+                if paired is not None and kept["clock_id"] != stamp.clock_id:
+                    # How far the sensors' clock has gone since then cannot be told by this run's.
+                    paired = replace(paired, newest=None, kept_since=stamp.monotonic)
                 yield subject, _Counting(known, state, opened_at, stamp.monotonic - since, stamp.synced, paired)
 
     # Events -----------------------------------------------------------------------------------------------------------

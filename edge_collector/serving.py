@@ -7,6 +7,7 @@ bodies have a limit of size and time.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -94,9 +95,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=256)
     except OSError as error:
-        raise CannotListen(
-            f"{host}:{port} cannot be listened on ({error.strerror}); choose another in edge.toml"
-        ) from None
+        # socket.create_server adds to the reason what the message says anyway.
+        why = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
+        raise CannotListen(f"{host}:{port} cannot be listened on ({why}); choose another in edge.toml") from None
 
 
 def expect_certificate(tls_cert: Path, tls_key: Path) -> None:

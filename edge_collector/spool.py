@@ -191,11 +191,26 @@ class Spool:
         self._waiting: list[_Request] = []
         self._lock = Lock()
         self._next_seq = dict.fromkeys(STREAMS, 0)
-        self._db = self._writer.submit(self._open).result()
+        try:
+            self._db = self._writer.submit(self._open).result()
+        except BaseException:
+            self._writer.shutdown()
+            raise
 
     def _open(self) -> sqlite3.Connection:
         try:
-            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
+        try:
+            self._prepare(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        try:
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, and before anything else of it
             # Another process that writes would give the same numbers to other records: only one may have the file.
             # Said before WAL is used, it also spares the file of shared memory, which a full disk could tear.
@@ -219,12 +234,10 @@ class Spool:
             raise SpoolProblem(
                 f"{self.path} is damaged ({error}); move it aside, keep it for recovery, and start again"
             ) from None
-        return db
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
-        if self._db is not None:
-            self._writer.submit(self._db.close).result()
+        self._writer.submit(self._db.close).result()
         self._writer.shutdown()
 
     # In ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,213 @@
+"""Which arm a unit gets: how long a screen waits, in a library call and over loopback HTTP, against the bare disk.
+
+    uv run python tests/benchmarks/assign.py
+
+The record of an assignment is flushed before the answer, so no answer is faster than one fsync of this disk. `sqlite`
+is that and nothing else: one row inserted and committed (WAL, synchronous=FULL). `new` units are asked for the first
+time; `known` ones again, which writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from measure import goal, machine, table
+
+SITE = """
+[[venues]]
+id = "riverside"
+name = "Riverside"
+time_zone = "Europe/Berlin"
+currency = "EUR"
+opened_on = 2026-01-01
+
+[[devices]]
+id = "screen"
+venue_id = "riverside"
+gateway_id = "gw"
+stream = "assignments"
+
+[[experiments]]
+id = "voucher"
+venue_id = "riverside"
+kind = "bandit"
+unit = "visit"
+arms = ["none", "tea", "cake"]
+kpi = "conversion"
+minimum_effect = 0.1
+first_date = {today}
+last_date = {today}
+"""
+EDGE = """
+[gateway]
+id = "gw"
+health = "127.0.0.1:{port}"
+
+[landing]
+target = "landing"
+
+[allocations]
+source = "published"
+public_key = "{key}"
+
+[[devices]]
+id = "screen"
+venue_id = "riverside"
+source = "gateway"
+"""
+
+
+def prepare(folder: Path, port: int, users: int) -> None:
+    """A gateway with an allocation of a tree of fifteen nodes and many known users."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from edge_collector.allocation import path_of, signed
+    from edge_collector.event_time import event_date
+    from edge_collector.signing import public_key_text
+    from edge_collector.site import load_site
+
+    key = Ed25519PrivateKey.generate()
+    site = folder / "site.toml"
+    site.write_text(SITE.format(today="2026-01-01"))
+    venue = load_site(site).venues[0]
+    today = event_date(datetime.now(UTC), venue.time_zone, venue.day_starts_at)
+    site.write_text(SITE.format(today=today))
+    files = (("edge.toml", EDGE.format(port=port, key=public_key_text(key))), ("pseudonym.key", "0123456789abcdef" * 2))
+    for name, content in files:
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o600)
+    (folder / "landing").mkdir()
+    nodes: list[dict[str, Any]] = []
+
+    def grow(depth: int) -> int:
+        number = len(nodes) + 1
+        nodes.append({"id": number, "split": None, "children": []})
+        if depth:
+            nodes[number - 1]["children"] = [grow(depth - 1), grow(depth - 1)]
+            nodes[number - 1]["split"] = {"column": "hour", "cut": 8.0 + depth * 3}
+        return number
+
+    grow(3)
+    leaves = [node["id"] for node in nodes if not node["children"]]
+    document = {
+        "schema": 1, "experiment_id": "voucher", "allocation_id": "a1", "event_date": str(today), "unit": "visit",
+        "arms": ["none", "tea", "cake"], "fixed_shares": [1 / 3] * 3, "floor": 0.05, "seed": 1,
+        "tree": {"nodes": nodes}, "shares": {str(n): {"none": 0.2, "tea": 0.3, "cake": 0.5} for n in leaves},
+        "leaf_of_user": {f"k1:{n:032x}": leaves for n in range(users)}, "default_leaf": leaves,
+    }  # fmt: skip
+    path = path_of(folder / "allocations", "voucher", today)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(signed(document, key))
+
+
+def timed(ask: Callable[[int], object], count: int) -> list[float]:
+    found = []
+    for n in range(count):
+        began = time.perf_counter()
+        ask(n)
+        found.append(time.perf_counter() - began)
+    return sorted(found)
+
+
+def sqlite_commits(folder: Path, count: int) -> list[float]:
+    db = sqlite3.connect(folder / "plain.db", isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "locking_mode=EXCLUSIVE"):
+        db.execute(f"PRAGMA {pragma}")
+    db.execute("CREATE TABLE records (id INTEGER PRIMARY KEY, body TEXT)")
+    found = timed(lambda n: db.execute("INSERT INTO records (body) VALUES (?)", ("x" * 300,)), count)
+    db.close()
+    return found
+
+
+def library(folder: Path, count: int) -> tuple[list[float], list[float]]:
+    from edge_collector.collector import Collector
+    from edge_collector.gateway import load_gateway
+
+    collector = Collector(load_gateway(folder / "edge.toml"))
+    ask = collector.assigner.assign
+    assert ask("voucher", member_number="first", visit="0").allocation_id == "a1"
+    new = timed(lambda n: ask("voucher", member_number=str(n % 977), visit=f"a{n}"), count)
+    known = timed(lambda n: ask("voucher", member_number=str(n % 977), visit=f"a{n}"), count)
+    collector.spool.close()
+    collector.health_listener.close()
+    return new, known
+
+
+def loopback(folder: Path, port: int, count: int) -> tuple[list[float], list[float]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from edge_collector.cli import main; main()", "run", "-c", str(folder / "edge.toml")],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        client = http.client.HTTPConnection("127.0.0.1", port)
+        client.connect()
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def ask(n: int) -> None:
+            question = {"experiment_id": "voucher", "member_number": str(n % 977), "visit": f"b{n}"}
+            client.request("POST", "/assign", json.dumps(question))
+            answer = client.getresponse()
+            body = answer.read()
+            assert answer.status == 200, body
+
+        ask(-1)
+        return timed(ask, count), timed(ask, count)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def at(found: list[float], share: float) -> float:
+    return found[min(len(found) - 1, int(len(found) * share))] * 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--users", type=int, default=20_000, help="Known to the allocation.")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="venue-bench-", dir=Path.cwd()) as name:
+        folder = Path(name)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        prepare(folder, port, given.users)
+        before = sqlite_commits(folder, given.count)
+        new, known = library(folder, given.count)
+        posted, posted_again = loopback(folder, port, given.count)
+        (folder / "plain.db").unlink()
+        plain = sorted(before + sqlite_commits(folder, given.count))
+    rows = [["", "p50 ms", "p99 ms", "max ms", "p50 / sqlite", "p99 / sqlite"]]
+    for label, found in (
+        ("sqlite: insert, commit", plain),
+        ("library call, new unit", new),
+        ("loopback HTTP, new unit", posted),
+        ("library call, known unit", known),
+        ("loopback HTTP, known unit", posted_again),
+    ):
+        cells = [f"{at(found, share):.3f}" for share in (0.5, 0.99, 1)]
+        rows.append([label, *cells, *(f"{at(found, share) / at(plain, share):.2f}" for share in (0.5, 0.99))])
+    print(f"{given.count:,} questions each, {given.users:,} users in the allocation; {machine()}\n")
+    table(rows)
+    print("\nA new unit waits for one fsync of the spool's disk: what that takes is the row of sqlite.\n")
+    goal("ms of a library call at p99, new unit", at(new, 0.99), 1)
+    goal("ms of a library call at p99, known unit", at(known, 0.99), 1)
+    met = goal("times the bare commit at p99", at(new, 0.99) / at(plain, 0.99), 2)
+    sys.exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()

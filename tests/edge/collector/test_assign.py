@@ -1,0 +1,444 @@
+"""Which arm a unit gets: by today's signed shares or the fixed ones, once for ever, and recorded before it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from edge_collector.allocation import path_of, signed
+from edge_collector.allocation_fetch import AllocationFetcher
+from edge_collector.assign import Allocations, Answer, Assigner, CannotAssign
+from edge_collector.assignment import arm_of
+from edge_collector.people import load_people
+from edge_collector.seal import SealPolicy, seal
+from edge_collector.signing import public_key_text
+from edge_collector.spool import Spool, SpoolFull, Stamp
+from edge_collector.tally import Tally
+from edge_collector.testing.clock import VirtualClock
+from tests.edge.collector.box import Box, device
+from tests.edge.collector.test_spool import lines
+from tests.edge.test_allocation import KEY, OTHER_KEY, document
+
+TODAY = date(2026, 1, 8)
+MORNING = datetime(2026, 1, 8, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
+EXPERIMENT = """
+[[experiments]]
+id = "{id}"
+venue_id = "riverside"
+kind = "{kind}"
+unit = "{unit}"
+arms = ["none", "tea"]
+kpi = "{kpi}"
+minimum_effect = 0.1
+first_date = {first}
+last_date = {last}
+{more}
+"""
+ASSIGNED = device("screen", "gateway") + device("gateway", "gateway")
+ALLOCATED = f'\n[allocations]\nsource = "published"\npublic_key = "{public_key_text(KEY)}"\n'
+
+
+def experiment(name: str, kind: str, unit: str, kpi: str, more: str = "", first: date = TODAY) -> str:
+    return EXPERIMENT.format(
+        id=name, kind=kind, unit=unit, kpi=kpi, more=more, first=first, last=first + timedelta(days=9)
+    )
+
+
+def experiments(first: date = TODAY) -> str:
+    return (
+        experiment("greeting", "randomised", "user", "conversion", "fixed_shares = [0.3, 0.7]", first)
+        + experiment("voucher", "bandit", "visit", "conversion", first=first)
+        + experiment("music", "randomised", "venue_day", "gmv", first=first)
+    )
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    (tmp_path / "opted_out.txt").touch(0o600)
+    edge = '\n[pseudonyms]\nopted_out_file = "opted_out.txt"\n' + ASSIGNED + ALLOCATED
+    return Box(tmp_path).write(edge, experiments())
+
+
+class Desk:
+    """A gateway's assigner with its spool, as the collector has it, and what has been recorded."""
+
+    def __init__(self, box: Box, clock: VirtualClock, boot_id: str = "b1", *, allocations: bool = True) -> None:
+        gateway, self.tally = box.gateway(), Tally()
+        self.spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id=boot_id, max_bytes=10**8)
+        self.clock = clock
+        known = Allocations(box.root / "allocations", KEY.public_key(), self.tally) if allocations else None
+        self.assigner = Assigner(gateway, self.spool, load_people(gateway), self.stamp, self.tally, known)
+        self._gateway = gateway
+
+    def stamp(self) -> Stamp:
+        return Stamp(self.clock.now(), self.clock.monotonic(), "m1", synced=True)
+
+    def ask(self, name: str, member: str | None = "13085", visit: str | None = "1") -> Answer:
+        return self.assigner.assign(name, member_number=member, visit=visit)
+
+    def records(self) -> list[dict[str, Any]]:
+        made = seal(self.spool, self._gateway.site, SealPolicy(1000, timedelta(0)), self.stamp(), everything=True)
+        return [record for segment in made for record in lines(segment)]
+
+
+@contextmanager
+def desk(box: Box, clock: VirtualClock | None = None, **more: Any) -> Iterator[Desk]:
+    opened = Desk(box, clock or VirtualClock(MORNING), **more)
+    try:
+        yield opened
+    finally:
+        opened.spool.close()
+
+
+def allocate(box: Box, key: Any = KEY, day: date = TODAY, **changes: Any) -> Path:
+    path = path_of(box.root / "allocations", "voucher", day)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(signed(document(**changes), key))
+    return path
+
+
+def test_fixed_shares_decide_a_randomised_test(box: Box) -> None:
+    with desk(box) as opened:
+        answers = [opened.ask("greeting", str(n)) for n in range(400)]
+        records = opened.records()
+    for answer, record in zip(answers, records, strict=True):
+        assert answer.arm == arm_of("greeting", answer.unit_id, 1, ["none", "tea"], [0.3, 0.7])[0]
+        assert answer.propensity == {"none": 0.3, "tea": 0.7}[answer.arm]
+        assert (record["unit_id"], record["arm"], record["propensity"]) == (
+            answer.unit_id,
+            answer.arm,
+            answer.propensity,
+        )
+        assert (record["leaf_id"], record["allocation_id"], answer.remark) == (None, None, "")
+        assert record["unit_id"].startswith("k1:")
+    assert 80 < Counter(a.arm for a in answers)["none"] < 160
+    assert opened.tally.captured["assign", "assignments"] == 400
+
+
+def test_signed_shares_decide_a_bandit(box: Box) -> None:
+    allocate(box, leaf_of_user={}, default_leaf=[3, 4])
+    with desk(box) as opened:
+        answers = [opened.ask("voucher", str(n)) for n in range(100)]
+        records = opened.records()
+    assert {(r["leaf_id"], r["allocation_id"]) for r in records} == {(3, "a1")}  # 10:00 is not after 10
+    assert {(a.arm, a.propensity) for a in answers} == {("none", 0.25), ("tea", 0.75)}
+    assert [(a.unit_id, a.arm) for a in answers] == [(r["unit_id"], r["arm"]) for r in records]
+    assert {a.remark for a in answers} == {""}
+
+
+def other_arms(box: Box) -> None:
+    shares = {leaf: {"none": 0.25, "coffee": 0.75} for leaf in ("3", "4", "6", "7")}
+    allocate(box, arms=["none", "coffee"], shares=shares)
+
+
+NOT_IN_FORCE = {
+    "absent": (lambda box: None, "there is no allocation"),
+    "yesterday's": (
+        lambda box: allocate(box, day=TODAY - timedelta(days=1), event_date="2026-01-07"),
+        "there is no allocation",
+    ),
+    "yesterday's under today's name": (lambda box: allocate(box, event_date="2026-01-07"), "holds voucher on"),
+    "another experiment's": (lambda box: allocate(box, experiment_id="greeting"), "holds greeting on"),
+    "signed by somebody else": (lambda box: allocate(box, OTHER_KEY), "the signature is not of this content"),
+    "altered": (lambda box: _alter(allocate(box)), "the signature is not of this content"),
+    "no JSON": (lambda box: allocate(box).write_bytes(b"\xff{"), "this is no signed allocation"),
+    "empty": (lambda box: allocate(box).write_bytes(b""), "this is no signed allocation"),
+    "a later schema": (lambda box: allocate(box, schema=2), "this allocation cannot be used: schema"),
+    "shares that do not add up": (lambda box: allocate(box, fixed_shares=[0.5, 0.4]), "cannot be used"),
+    "other arms": (other_arms, "the allocation is for the arms none, coffee"),
+}
+
+
+def _alter(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"0.75", b"0.74").replace(b"0.25", b"0.26"))
+
+
+@pytest.mark.parametrize("name", NOT_IN_FORCE)
+def test_without_an_allocation_in_force_the_fixed_shares_hold_and_the_record_says_so(box: Box, name: str) -> None:
+    prepare, remark = NOT_IN_FORCE[name]
+    prepare(box)
+    with desk(box) as opened:
+        answer = opened.ask("voucher")
+        (record,) = opened.records()
+    assert remark in answer.remark
+    assert answer.propensity == record["propensity"] == 0.5
+    assert (record["leaf_id"], record["allocation_id"]) == (None, None) == (answer.leaf_id, answer.allocation_id)
+
+
+def test_a_gateway_without_allocations_in_edge_toml_has_the_fixed_shares(box: Box) -> None:
+    allocate(box)
+    with desk(box, allocations=False) as opened:
+        assert opened.ask("voucher").remark == "there is no allocation"
+
+
+def test_a_bad_allocation_is_an_alarm_until_a_good_one_lies_there(box: Box) -> None:
+    allocate(box, OTHER_KEY)
+    with desk(box) as opened:
+        opened.ask("voucher", "1")
+        assert "signature" in opened.tally.alarms["allocation voucher"]
+        allocate(box)
+        assert opened.ask("voucher", "2").allocation_id == "a1"
+        assert "allocation voucher" not in opened.tally.alarms
+
+
+def test_yesterdays_allocation_is_not_used_after_the_day_has_begun(box: Box) -> None:
+    allocate(box)
+    clock = VirtualClock(datetime(2026, 1, 9, 2, 59, tzinfo=UTC))  # 03:59 in Berlin: still the event date before
+    with desk(box, clock) as opened:
+        assert opened.ask("voucher", "1").allocation_id == "a1"
+        asyncio.run(clock.advance(60))
+        assert opened.ask("voucher", "2").remark == "there is no allocation"
+
+
+# A unit keeps its arm -------------------------------------------------------------------------------------------------
+
+
+def test_who_asks_again_is_told_the_same_and_recorded_once(box: Box) -> None:
+    with desk(box) as opened:
+        first = opened.ask("voucher")
+        allocate(box, leaf_of_user={}, default_leaf=[3, 4], shares={s: {"none": 1, "tea": 0} for s in "3467"})
+        assert [opened.ask("voucher") for _ in range(3)] == [first] * 3
+        assert opened.ask("voucher", visit="2").allocation_id == "a1"
+        assert len(opened.records()) == 2
+        assert opened.tally.captured["assign", "assignments"] == 2
+    with desk(box, boot_id="b2") as restarted:
+        assert restarted.ask("voucher") == first
+        assert restarted.records() == []
+
+
+def test_twenty_at_the_same_moment_are_told_the_same(box: Box) -> None:
+    with desk(box) as opened, ThreadPoolExecutor(20) as threads:
+        for member in map(str, range(10)):
+            answers = list(threads.map(lambda _, member=member: opened.ask("voucher", member), range(20)))
+            assert answers == [answers[0]] * 20
+        assert len(opened.records()) == 10
+
+
+def test_two_at_once_are_told_the_same_also_when_the_shares_change_in_between(box: Box) -> None:
+    with desk(box) as opened:
+        before = opened.assigner.begin("voucher", member_number="1", visit="1")
+        allocate(box)
+        after = opened.assigner.begin("voucher", member_number="1", visit="1")
+        assert opened.assigner.answer_of(before.result()) == opened.assigner.answer_of(after.result())
+        assert len(opened.records()) == 1
+
+
+def test_the_venue_has_one_arm_a_day(box: Box) -> None:
+    clock = VirtualClock(MORNING)
+    with desk(box, clock) as opened:
+        days = []
+        for _ in range(9):
+            answers = [opened.ask("music", None, None), opened.ask("music", "13085", None)]
+            assert answers[0] == answers[1]
+            days.append(answers[0])
+            asyncio.run(clock.advance(86_400))
+        records = opened.records()
+    assert [r["unit_id"] for r in records] == ["riverside"] * 9
+    assert [r["arm"] for r in records] == [a.arm for a in days]
+    assert {a.arm for a in days} == {"none", "tea"}
+
+
+def test_members_who_opted_out_take_no_part(box: Box) -> None:
+    box.secret("opted_out.txt", "13085\n")
+    with desk(box) as opened:
+        for name in ("greeting", "voucher"):
+            with pytest.raises(CannotAssign, match="opted out"):
+                opened.ask(name)
+        assert opened.records() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "member", "visit", "expected"),
+    [
+        ("unknown", "1", "1", "'unknown' is given; one of site.toml is expected: greeting, music, voucher"),
+        ("greeting", None, None, "no member is given"),
+        ("greeting", "", None, "no member is given"),
+        ("voucher", "1", None, "visit None is given"),
+        ("voucher", "1", "a/b", "visit 'a/b' is given"),
+        ("voucher", "1", "v" * 129, "of at most 128 characters"),
+    ],
+)
+def test_questions_without_an_answer_are_told_why(
+    box: Box, name: str, member: str | None, visit: str | None, expected: str
+) -> None:
+    with desk(box) as opened:
+        with pytest.raises(CannotAssign) as raised:
+            opened.ask(name, member, visit)
+        assert expected in str(raised.value)
+        assert opened.records() == []
+
+
+def test_nobody_is_assigned_before_or_after(box: Box) -> None:
+    for at in (MORNING - timedelta(days=1), MORNING + timedelta(days=10)):
+        with desk(box, VirtualClock(at)) as opened, pytest.raises(CannotAssign, match="from 2026-01-08 to 2026-01-17"):
+            opened.ask("greeting")
+
+
+def test_before_and_after_assigns_nobody(tmp_path: Path) -> None:
+    box = Box(tmp_path).write(
+        ASSIGNED, experiment("shelf", "before_after", "venue_day", "gmv", "changed_on = 2026-01-12")
+    )
+    with desk(box) as opened, pytest.raises(CannotAssign, match="its arm is the date's"):
+        opened.ask("shelf")
+
+
+def test_a_gateway_without_a_device_for_it_says_so(tmp_path: Path) -> None:
+    box = Box(tmp_path).write(device("gateway", "gateway"), experiments())
+    with desk(box) as opened, pytest.raises(CannotAssign, match="has no device of assignments at riverside"):
+        opened.ask("greeting")
+
+
+def test_without_room_nobody_is_told_anything(box: Box) -> None:
+    with desk(box) as opened:
+        opened.spool.max_bytes = 0
+        with pytest.raises(SpoolFull):
+            opened.ask("greeting")
+        assert opened.tally.captured["assign", "assignments"] == 0
+        opened.spool.max_bytes = 10**8
+        assert opened.ask("greeting").arm in ("none", "tea")
+        assert len(opened.records()) == 1
+
+
+# Durable before it is told --------------------------------------------------------------------------------------------
+
+
+def _answer(root: str, boot_id: str, told: Connection) -> None:
+    opened = Desk(Box(Path(root)), VirtualClock(MORNING), boot_id)
+    n = 0
+    while True:
+        told.send((n, opened.ask("voucher", f"{boot_id}{n}").arm))
+        n += 1
+
+
+def test_what_was_told_is_recorded_also_after_a_kill_at_once(box: Box) -> None:
+    context = multiprocessing.get_context("spawn")
+    told: dict[str, str] = {}
+    for boot in range(2):
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=_answer, args=(str(box.root), f"b{boot}", there))
+        child.start()
+        there.close()
+        heard: list[tuple[int, str]] = []
+        while len(heard) < 7 + boot:
+            heard.append(here.recv())
+        child.kill()
+        child.join()
+        told |= {f"b{boot}{n}": arm for n, arm in heard}
+    with desk(box, boot_id="after") as opened:
+        assert {who: opened.ask("voucher", who).arm for who in told} == told
+        people = load_people(box.gateway())
+        recorded = Counter((r["unit_id"], r["arm"]) for r in opened.records())
+    assert {(f"{people.user_id(who)}/1", arm) for who, arm in told.items()} <= set(recorded)
+    assert set(recorded.values()) == {1}
+
+
+# Over loopback, and how the file comes --------------------------------------------------------------------------------
+
+
+def test_screens_ask_over_loopback(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date() - timedelta(days=1)
+    box = Box(tmp_path).write(ASSIGNED, experiments(today))
+
+    async def main() -> list[httpx.Response]:
+        async with box.running() as collector:
+            host, port = collector.health_listener.getsockname()[:2]
+            assert host == "127.0.0.1"
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                ask: dict[str, Any] = {"experiment_id": "voucher", "member_number": "13085", "visit": "7"}
+                answers = [await client.post("/assign", json=ask) for _ in range(2)]
+                many = await asyncio.gather(*(client.post("/assign", json=ask | {"visit": "8"}) for _ in range(20)))
+                assert {answer.text for answer in many} == {many[0].text}
+                for wrong in (ask | {"experiment_id": "x"}, ask | {"visit": 7}, ask | {"colour": "red"}, [], "x"):
+                    answer = await client.post("/assign", json=wrong)
+                    assert answer.status_code == 422, answer.text
+                    assert "13085" not in answer.text
+                assert (await client.post("/assign", content=b'{"experiment_id": "\xff')).status_code == 422
+                assert (await client.post("/assign", content=b" " * 5000)).status_code == 413
+                assert (await client.get("/assign")).status_code == 405
+                collector.spool.max_bytes = 0
+                full = await client.post("/assign", json=ask | {"visit": "9"})
+                assert (full.status_code, full.headers["Retry-After"]) == (503, "30")
+                assert (await client.get("/health")).status_code == 503
+                collector.spool.max_bytes = 10**9
+                return answers
+
+    first, again = asyncio.run(main())
+    assert first.status_code == 200
+    assert first.json() == again.json()
+    assert first.json()["remark"] == "there is no allocation"
+    landed = box.landed("assignments")
+    assert len(landed) == 2
+    assert {k: landed[0][k] for k in ("unit_id", "arm", "propensity")} == {
+        k: first.json()[k] for k in ("unit_id", "arm", "propensity")
+    }
+
+
+def fetch(box: Box, tally: Tally | None = None, at: datetime = MORNING) -> int:
+    clock = VirtualClock(at)
+    fetcher = AllocationFetcher(box.gateway(), box.root / "allocations", KEY.public_key(), clock, tally or Tally())
+    return asyncio.run(fetcher.fetch())
+
+
+def publish(box: Box, day: date = TODAY, key: Any = KEY, **changes: Any) -> Path:
+    path = path_of(box.root / "published", "voucher", day)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(signed(document(event_date=str(day), **changes), key))
+    return path
+
+
+def test_allocations_of_today_and_tomorrow_are_fetched_once_and_hold_off_line(box: Box) -> None:
+    publish(box)
+    publish(box, TODAY + timedelta(days=1), allocation_id="a2")
+    publish(box, TODAY + timedelta(days=2), allocation_id="a3")
+    assert [fetch(box), fetch(box)] == [2, 0]
+    for path in (box.root / "published").rglob("*.json"):
+        path.unlink()
+    assert fetch(box) == 0
+    with desk(box) as opened:
+        assert opened.ask("voucher").allocation_id == "a1"
+    with desk(box, VirtualClock(MORNING + timedelta(days=1))) as opened:
+        assert opened.ask("voucher", "2").allocation_id == "a2"
+
+
+def test_a_badly_signed_file_is_never_kept_and_changes_nothing(box: Box) -> None:
+    publish(box)
+    tally = Tally()
+    assert fetch(box, tally) == 1
+    publish(box, key=OTHER_KEY, allocation_id="evil")
+    assert fetch(box, tally) == 0
+    assert "signature" in tally.alarms["fetched allocation voucher"]
+    with desk(box) as opened:
+        assert opened.ask("voucher").allocation_id == "a1"
+    publish(box, allocation_id="a4")
+    assert fetch(box, tally) == 1
+    assert tally.alarms == {}
+
+
+def test_old_allocations_are_thrown_away_a_week_later(box: Box) -> None:
+    publish(box)
+    fetch(box)
+    kept = path_of(box.root / "allocations", "voucher", TODAY)
+    fetch(box, at=MORNING + timedelta(days=7))
+    assert kept.exists()
+    fetch(box, at=MORNING + timedelta(days=8))
+    assert not kept.exists()
+
+
+def test_an_answer_is_what_the_spool_keeps(box: Box) -> None:
+    with desk(box) as opened:
+        answer = opened.ask("greeting")
+        kept = opened.spool.assigned("greeting", answer.unit_id)
+    assert kept is not None
+    assert Answer(**json.loads(kept)) == answer

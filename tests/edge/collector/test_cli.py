@@ -1,0 +1,206 @@
+"""The command as people and systemd run it: real processes, exit codes, and one clear sentence for what is wrong."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from edge_collector import cli
+from edge_collector.spool import Spool
+from tests.edge.collector.box import Box, device
+from tests.edge.collector.test_crash import free_port, order
+
+EDGE = device("till", "http") + device("gateway", "gateway")
+# A machine that runs tests often has no time source; its records would wait for one. And a landing that is not there
+# is waited for at the end, here for a second.
+PROGRAM = (
+    "import edge_collector.clock as clock; clock.SystemClock.synced = lambda self: True\n"
+    "import edge_collector.collector as collector; collector._LAST_WORDS = 1.0\n"
+    "from edge_collector.cli import main; main()"
+)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path).write(EDGE)
+
+
+def listen_on(box: Box, port: int) -> None:
+    text = (box.root / "edge.toml").read_text()
+    box.secret("edge.toml", text.replace('listen = "127.0.0.1:0"', f'listen = "127.0.0.1:{port}"'))
+
+
+@contextmanager
+def running(box: Box) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its health address; killed if a test fails."""
+    process = subprocess.Popen(
+        command("run", "-c", box.root / "edge.toml"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        said = process.stdout.readline()
+        found = re.search(r"http://[^/]+", said)
+        assert found, said + (process.stderr.read() if process.stderr else "")
+        yield process, found[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The sentence with which the command ends; nothing else is said."""
+    monkeypatch.setattr(sys, "argv", ["edge-collector", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    return said.err.removeprefix("error: ").strip()
+
+
+def test_it_collects_until_sigterm_and_everything_has_landed(box: Box) -> None:
+    port = free_port()
+    listen_on(box, port)
+    with running(box) as (process, health):
+        for n in range(20):
+            answer = httpx.post(f"http://127.0.0.1:{port}/readings/riverside/till", json=order(n), trust_env=False)
+            assert answer.json()["written"] == 1, answer.text
+        state = httpx.get(f"{health}/health", trust_env=False).json()
+        assert (state["status"], state["gateway_id"]) == ("ok", "gw")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+        assert "what was captured is landed" in out
+    assert {r["order_id"] for r in box.landed("orders")} == {f"o{n}" for n in range(20)}
+    assert any(r["kind"] == "heartbeat" for r in box.landed("gateway_events"))
+
+
+def test_without_a_landing_it_works_and_keeps_everything(box: Box) -> None:
+    port = free_port()
+    listen_on(box, port)
+    box.landing.rmdir()
+    with running(box) as (process, _):
+        httpx.post(f"http://127.0.0.1:{port}/readings/riverside/till", json=order(1), trust_env=False)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id="b", max_bytes=10**9)
+    assert spool.depth().segment_rows >= 2
+    spool.close()
+    box.landing.mkdir()
+    with running(box) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert len(box.landed("orders")) == 1
+
+
+def test_one_collector_at_a_time_has_a_spool(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(box):
+        done = subprocess.run(command("run", "-c", box.root / "edge.toml"), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert done.stderr.endswith("is in use by another edge-collector; stop that one first\n")
+        examined = subprocess.run(
+            command("doctor", "-c", box.root / "edge.toml"), capture_output=True, text=True, timeout=60
+        )
+        assert "is in use by a running edge-collector; ask its /health" in examined.stdout
+        assert examined.returncode == 0, examined.stdout
+
+
+@pytest.mark.parametrize("which", ["health", "listen"])
+def test_a_port_that_is_taken(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        text = (box.root / "edge.toml").read_text()
+        box.secret("edge.toml", text.replace(f'{which} = "127.0.0.1:0"', f'{which} = "{address}"'))
+        said = wrong(monkeypatch, capsys, "run", "-c", box.root / "edge.toml")
+    assert said == f"{address} cannot be listened on (Address already in use); choose another in edge.toml"
+
+
+def break_spool(box: Box) -> None:
+    (box.root / "spool.db").write_bytes(b"no database at all, but long enough to be looked at" * 99)
+
+
+def old_spool(box: Box) -> None:
+    import sqlite3
+
+    db = sqlite3.connect(box.root / "spool.db")
+    db.execute("PRAGMA user_version=99")
+    db.close()
+
+
+def replace(old: str, new: str, file: str = "edge.toml") -> object:
+    def change(box: Box) -> None:
+        text = (box.root / file).read_text()
+        assert old in text
+        box.secret(file, text.replace(old, new))
+
+    return change
+
+
+WRONG = {
+    "no file": (lambda box: (box.root / "edge.toml").unlink(), r"edge\.toml: No such file or directory; look at"),
+    "a folder": (lambda box: ((box.root / "edge.toml").unlink(), (box.root / "edge.toml").mkdir()), "Is a directory"),
+    "no site": (lambda box: (box.root / "site.toml").unlink(), r"site\.toml: No such file or directory"),
+    "a wrong site": (replace('"EUR"', '"euro"', "site.toml"), r"site\.toml: venues\[0\]\.currency: 'euro' is given"),
+    "mistakes": (replace('id = "till"', 'id = "tyll"'), r"edge\.toml: devices\[0\]\.id: riverside/tyll is given"),
+    "no key": (lambda box: (box.root / "pseudonym.key").unlink(), "no pseudonym key: set VENUE_PSEUDONYM_KEY"),
+    "an open key": (lambda box: (box.root / "pseudonym.key").chmod(0o644), "can be read by others; run: chmod 600"),
+    "no token": (replace('source = "http"', 'source = "http"\ntoken_file = "till.token"'), "till.token cannot be read"),
+    "an empty token": (
+        lambda box: (replace('source = "http"', 'source = "http"\ntoken_file = "t"')(box), box.secret("t", "\n")),  # type: ignore[operator]
+        "is empty; a token is expected",
+    ),
+    "no landing token": (replace('target = "landing"', 'target = "https://x"'), "is given without a token"),
+    "no certificate": (
+        replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:0"\ntls_cert = "c.pem"\ntls_key = "k.pem"'),
+        "are no certificate and its key",
+    ),
+    "no signing key": (replace('target = "landing"', 'target = "landing"\nsigning_key_file = "s"'), "no signing key"),
+    "a damaged spool": (break_spool, r"is damaged \(file is not a database\); move it aside, keep it for recovery"),
+    "a later spool": (old_spool, "has layout 99; this edge-collector reads 1"),
+    "no folder of a spool": (replace('id = "gw"', 'id = "gw"\nspool = "edge.toml/spool.db"'), "edge.toml: "),
+    "no map": (
+        replace("[http]", '[[folders]]\npath = "in"\nmap = "map.toml"\n\n[http]'),
+        r"map\.toml: the map cannot be read",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_ends_with_one_sentence(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    change, expected = WRONG[name]
+    change(box)  # type: ignore[operator]
+    assert re.search(expected, wrong(monkeypatch, capsys, "run", "-c", box.root / "edge.toml"))
+
+
+def test_an_unknown_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "see: edge-collector --help" in wrong(monkeypatch, capsys, "run", "--colour")
+
+
+def test_every_command_has_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("run", "doctor", "simulate"):
+        monkeypatch.setattr(sys, "argv", ["edge-collector", name, "--help"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        assert "Example" in capsys.readouterr().out

@@ -1,0 +1,154 @@
+"""The intake when it is interrupted: what the spool has taken is counted once, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from edge_collector.intake import Intake
+from edge_collector.people import load_people
+from edge_collector.readings import Totals, Visit
+from edge_collector.seal import SealPolicy, seal
+from edge_collector.spool import Entry, Spool, SpoolFull
+from edge_collector.tally import Tally
+from edge_collector.testing.clock import VirtualClock
+from tests.edge.collector.box import Box, device
+from tests.edge.collector.test_spool import AT_ONCE, SITE, lines, stamp, visit
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+class Bench:
+    """An intake over a spool whose writing thread can be held up."""
+
+    def __init__(self, box: Box) -> None:
+        gateway, self.clock, self.tally = box.gateway(), VirtualClock(NOW), Tally()
+        self.spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**9)
+        self.intake = Intake(gateway, self.spool, load_people(gateway), self.clock, "m1", self.tally)
+        self._site = gateway.site
+
+    @contextmanager
+    def held_up(self) -> Iterator[Event]:
+        go_on = Event()
+        self.spool._writer.submit(go_on.wait)
+        try:
+            yield go_on
+        finally:
+            go_on.set()
+
+    async def heard(self, total: int) -> None:
+        await self.intake.take("http", [Totals(device="riverside/entrance", in_total=total)])
+
+    def counted(self) -> list[int]:
+        made = seal(self.spool, self._site, SealPolicy(99, timedelta(0)), self.intake.stamp(), everything=True)
+        return [r["in_count"] for s in made if s.stream == "entrance_counts" for r in lines(s)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(Box(tmp_path).write(device("entrance", "http") + device("terminal", "http")))
+    yield bench
+    bench.spool.close()
+
+
+def test_an_interval_that_is_being_written_at_the_end_is_not_counted_again(bench: Bench) -> None:
+    async def main() -> None:
+        await bench.heard(100)
+        await bench.clock.advance(60)
+        await bench.heard(107)
+        with bench.held_up() as go_on:
+            closing = asyncio.ensure_future(bench.intake.close_intervals())
+            await asyncio.sleep(0)
+            while not bench.spool._waiting:
+                await asyncio.sleep(0)
+            closing.cancel()  # SIGTERM
+            await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.wait([closing])
+        await bench.clock.advance(1)
+        await bench.intake.close_intervals()
+
+    asyncio.run(main())
+    assert sum(bench.counted()) == 7
+
+
+def test_who_goes_while_the_disk_is_slow_holds_up_nobody(bench: Bench) -> None:
+    async def main() -> None:
+        with bench.held_up() as go_on:
+            reading = Visit(device="riverside/terminal", key="1", member_number="1", direction="enter")
+            other = Visit(device="riverside/terminal", key="2", member_number="2", direction="enter")
+            gone = asyncio.ensure_future(bench.intake.take("http", [reading]))
+            stays = asyncio.ensure_future(bench.intake.take("http", [other]))
+            while len(bench.spool._waiting) < 2:
+                await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            async with asyncio.timeout(10):
+                assert (await stays).written == 1
+                await asyncio.wait([gone])
+        again = await bench.intake.take("http", [reading])
+        assert again.repeated == 1  # it had been kept, and is counted as that
+        assert bench.tally.captured["http", "face_visits"] == 2
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_gave_up_is_left_out_and_the_others_are_served(bench: Bench) -> None:
+    with bench.held_up():
+        gone = bench.spool.take(Entry([visit(1)]), stamp())
+        stays = bench.spool.take(Entry([visit(2)]), stamp())
+        assert gone.cancel()
+    assert stays.result(10).written == 1
+    assert bench.spool.depth().records == 1
+
+
+def test_an_interval_is_never_shorter_than_what_its_text_can_show(bench: Bench) -> None:
+    async def main() -> None:
+        await bench.heard(100)
+        await bench.clock.advance(0.0004)
+        await bench.heard(101)
+        assert await bench.intake.close_intervals() == 0
+        await bench.clock.advance(0.001)
+        assert await bench.intake.close_intervals() == 1
+
+    asyncio.run(main())
+    assert bench.counted() == [1]
+
+
+def test_records_of_a_venue_that_has_left_the_site_file_still_go(bench: Bench) -> None:
+    bench.spool.take(Entry([visit(1)]), stamp()).result()
+    elsewhere = SITE.model_copy(update={"venues": [SITE.venues[0].model_copy(update={"id": "renamed"})]})
+    (sealed,) = seal(bench.spool, elsewhere, AT_ONCE, stamp())
+    assert lines(sealed)[0]["recorded_at"] == "2026-03-02T12:00:00.000+00:00"
+
+
+def test_sealing_without_room_on_the_disk_changes_nothing_and_says_so(bench: Bench) -> None:
+    bench.spool.take(Entry([visit(n) for n in range(500)]), stamp()).result()
+
+    def limit(pages: int | None) -> None:
+        (now,) = bench.spool._db.execute("PRAGMA page_count").fetchone()
+        bench.spool._db.execute(f"PRAGMA max_page_count={pages or now}")
+
+    bench.spool._writer.submit(limit, None).result()
+
+    def fill() -> None:
+        for _ in range(99):  # until the free pages are used up
+            bench.spool.take(Entry([visit(n) for n in range(50)]), stamp()).result()
+
+    with pytest.raises(SpoolFull, match="the disk is full"):
+        fill()
+    records = bench.spool.depth().records
+    try:
+        sealed = sum(s.rows for s in seal(bench.spool, SITE, AT_ONCE, stamp()))
+    except SpoolFull:
+        sealed = 0
+    assert bench.spool.depth().records + sealed == records
+    bench.spool._writer.submit(limit, 2**30).result()
+    assert sum(s.rows for s in seal(bench.spool, SITE, AT_ONCE, stamp())) + sealed == records
