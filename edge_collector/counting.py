@@ -105,6 +105,13 @@ class CounterState:
     unpaired: tuple[int, int] | None = None
     """Running total of unpaired triggers, and what of it was recorded."""
 
+    @property
+    def people(self) -> tuple[object, ...]:
+        """What changes only when somebody passes, or an interval or epoch ends. The rest is when and how often the
+        same was said, which a gateway that starts again asks anew (`resumed`)."""
+        heard = [(point.ins, point.outs) for point in (self.settled, self.main.newest)]
+        return (*heard, self.recorded, self.highest, self.epoch, self.wrapped, self.ended, self.unpaired)
+
     def to_json(self) -> bytes:
         return _JSON.dump_json(self)
 

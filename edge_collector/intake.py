@@ -69,6 +69,11 @@ class _Counting:
     pair: PairState | None = None
     """Of a pair of raw trigger sensors, which is counted here and not in the device."""
 
+    @property
+    def lasting(self) -> tuple[object, ...]:
+        """What must not be forgotten when the gateway is killed."""
+        return self.state.people, self.opened_monotonic, self.pair
+
 
 @dataclass
 class _Delivery:
@@ -342,7 +347,12 @@ class Intake:
             raise
 
     async def _keep_whole(self, source: str, delivery: _Delivery, stamp: Stamp) -> Receipt:
-        kept = {subject: _kept(counter, stamp.clock_id) for subject, counter in delivery.counters.items()}
+        # Sensors repeat themselves every second. Only what says something new is worth a write to an SD card.
+        kept = {
+            subject: _kept(counter, stamp.clock_id)
+            for subject, counter in delivery.counters.items()
+            if (before := self._counters.get(subject)) is None or before.lasting != counter.lasting
+        }
         states = delivery.states | kept
         taken = Taken(0, 0)
         if delivery.captures or states:

@@ -75,6 +75,10 @@ class VirtualAdapter:
     async def connect(self, address: str, timeout: float) -> Connection:
         host = await self._powered()
         async with self._connecting:
+            if self._controller and Address(address) in self._controller.le_connections:
+                # Whoever asked for it was cancelled before it came about. BlueZ would not keep it for nobody.
+                self._air.cut(Address(address))
+                await asyncio.sleep(0)
             try:
                 async with asyncio.timeout(timeout):
                     return await host.connect_le(Address(address), timeout=None)

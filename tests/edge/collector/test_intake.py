@@ -152,3 +152,19 @@ def test_sealing_without_room_on_the_disk_changes_nothing_and_says_so(bench: Ben
     assert bench.spool.depth().records + sealed == records
     bench.spool._writer.submit(limit, 2**30).result()
     assert sum(s.rows for s in seal(bench.spool, SITE, AT_ONCE, stamp())) + sealed == records
+
+
+def test_what_a_sensor_says_again_and_again_is_written_once(bench: Bench) -> None:
+    """A write to an SD card wears it out; a sensor says the same every second, all night."""
+
+    def writes() -> int:
+        return bench.spool._writer.submit(lambda: bench.spool._db.total_changes).result()
+
+    async def main() -> None:
+        for total, is_new in ((100, True), (100, False), (100, False), (101, True), (101, False)):
+            before = writes()
+            await bench.heard(total)
+            assert (writes() > before) is is_new
+            await bench.clock.advance(1)
+
+    asyncio.run(main())
