@@ -51,6 +51,8 @@ _CLOCK_EVERY: Final = 5.0
 _LAST_WORDS: Final = 10.0
 """Seconds that an orderly stop gives the shipper to empty the spool."""
 _FORGET_EVERY: Final = 86_400.0
+_LANDING_PATIENCE: Final = 3600.0
+"""Seconds without an uplink that are nothing special."""
 
 
 class Collector:
@@ -113,7 +115,9 @@ class Collector:
         self._policy = SealPolicy(settings.landing.segment_rows, timedelta(seconds=settings.landing.segment_seconds))
         self._offset = self._wall_minus_monotonic()
         self._stepped = 0.0
-        self._synced = self.clock.synced()
+        self._started = self.clock.monotonic()
+        self._synced = False  # as far as what an earlier run of this machine's has captured knows
+        self._landing_well_at = self._started
         self._scanned: Counter[str] = Counter()
         self._told_refused: dict[tuple[str, str], int] = {}
         self.ready = asyncio.Event()
@@ -141,7 +145,7 @@ class Collector:
         settings = self.gateway.settings
         yield "intervals", self._every(settings.gateway.report_seconds, self.intake.close_intervals)
         yield "sealing", self._every(min(5.0, settings.landing.segment_seconds / 2), self.seal)
-        yield "clock", self._every(_CLOCK_EVERY, self.watch_clock)
+        yield "clock", self._every(_CLOCK_EVERY, self.watch_clock, at_once=True)
         yield "heartbeat", self._every(settings.gateway.heartbeat_seconds, self.beat, at_once=True)
         yield "forgetting", self._every(_FORGET_EVERY, self._forget)
         yield "shipping", self.shipper.run()
@@ -172,7 +176,7 @@ class Collector:
         if not advertisers and not logs:
             return
         # Terminals and tills are listed too, so that the scanner knows where they are when they are to be connected.
-        listened = advertisers | {address: Advertiser() for address in logs}
+        listened = {address: Advertiser() for address in logs} | advertisers
         scanner = BleScanner(listened, self._take_advertised, self.clock, adapter=self._adapter)
         self._scanned = scanner.counts
         yield "scanner", scanner.run()
@@ -195,7 +199,8 @@ class Collector:
     def _take_logged(self, address: str) -> Sink:
         async def take(readings: Sequence[AnyReading]) -> None:
             keys = [reading.key for reading in readings if reading.key is not None]
-            states: Mapping[str, str] = {_log_subject(address): keys[-1]} if keys else {}
+            # Without the rest of the key: a checksum of a record would let somebody try who it speaks of.
+            states = {_log_subject(address): "{}:{}".format(*position_of(keys[-1]))} if keys else {}
             await self.intake.take("records", readings, states)
 
         return take
@@ -243,8 +248,10 @@ class Collector:
         synced, offset = self.clock.synced(), self._wall_minus_monotonic()
         if synced and not self._synced:
             corrected = await asyncio.to_thread(self.spool.synced, self.intake.stamp())
-            _log.info("the clock is synchronised; the times of %d records were corrected", corrected)
+            if corrected:
+                _log.info("the clock is synchronised; the times of %d records were corrected", corrected)
         self._synced = synced
+        self._watch_landing()
         step = offset - self._offset
         if abs(step) >= _STEP:
             _log.warning("the wall clock was set by %+.3f s", step)
@@ -253,6 +260,15 @@ class Collector:
                 self._everywhere({"kind": "clock_step", "value": round(step * 1000), "detail": detail})
             )
             self._offset, self._stepped = offset, self._stepped + step
+
+    def _watch_landing(self) -> None:
+        """Raise an alarm when the landing takes nothing from this gateway, or has not been reached for an hour."""
+        shipped, now = self.shipper.shipped, self.clock.monotonic()
+        if not shipped.last_problem:
+            self._landing_well_at = now
+            self.tally.alarms.pop("landing", None)
+        elif shipped.denied or now - self._landing_well_at >= _LANDING_PATIENCE:
+            self.tally.alarms["landing"] = shipped.last_problem
 
     async def beat(self) -> None:
         """A heartbeat of the gateway and of each of its devices, and what was left out since the last one."""
@@ -263,7 +279,11 @@ class Collector:
         for reason, found in (("foreign_device", "foreign"), ("overflowed", "overflowed")):
             if n := self._scanned[found]:
                 self.tally.refused["bluetooth", reason] = n
-        for (venue_id, device_id), at in sorted(self.tally.heard_at.items()):
+        for venue_id, device_id in sorted(
+            (k.venue.id, k.device.id) for k in self.gateway.devices if k.met.source != "gateway"
+        ):
+            # One that has not been heard yet is silent since this start at least.
+            at = self.tally.heard_at.get((venue_id, device_id), self._started)
             battery = self.tally.battery.get((venue_id, device_id))
             detail = None if battery is None else f"battery {battery} %"
             event = {"kind": "heartbeat", "subject": device_id, "value": round(now - at), "detail": detail}
@@ -292,6 +312,7 @@ class Collector:
         """Close, seal, ship what can be shipped at once, and let go."""
         try:
             with suppress(Busy, SpoolFull):
+                await self.watch_clock()
                 await self.intake.close_intervals()
                 await self.beat()
             with suppress(SpoolFull):

@@ -5,8 +5,10 @@ counted. Nothing that names a person goes further than this module.
 
 - A device that is not this gateway's is left out and counted as `foreign_device`.
 - Members who opted out are counted as `opted_out`: no record of a visit, and an order without a user.
-- A device's own time is believed within 35 days of the gateway's and not more than a day ahead; otherwise (counted as
-  `implausible_time`), and where a device has none, the gateway's time counts.
+- A device's own time is believed unless it is more than a day ahead, or before the venue opened: clocks that begin anew
+  say 1970 or 2000. Then (counted as `implausible_time`), and where a device has none, the gateway's time counts.
+- What is older than deliveries are remembered is left out and counted as `too_old`: nobody could tell whether it has
+  landed before.
 - A reading that was delivered before (its key is known) is left out and counted as `repeated`.
 
 What does not belong here: reading bytes (`codecs`), receiving them (`sources`), how totals become counts (`counting`).
@@ -24,20 +26,22 @@ from typing import Any, Final
 
 from edge_collector.clock import Clock
 from edge_collector.counting import CounterState, EpochOpened, IntervalCounts, close_interval, count, resumed
-from edge_collector.event_time import rfc_3339
+from edge_collector.event_time import event_date, rfc_3339
 from edge_collector.gateway import Gateway, Known
 from edge_collector.pairing import PairState, pair, settle
 from edge_collector.people import People
 from edge_collector.readings import Alive, AnyReading, Dropped, Link, OrderLine, Totals, Trigger, Visit
 from edge_collector.sources import Busy
 from edge_collector.sources.folder import Rows
-from edge_collector.spool import OWN_FIELDS, Capture, Entry, Spool, SpoolFull, Stamp, Taken
+from edge_collector.spool import OWN_FIELDS, REMEMBERED, Capture, Entry, Spool, SpoolFull, Stamp, Taken
 from edge_collector.tally import Tally
 
-_OLDEST: Final = timedelta(days=35)
+_OLDEST: Final = REMEMBERED - timedelta(days=1)
 _NEWEST: Final = timedelta(days=1)
 _SHORTEST: Final = 0.001
 """Seconds of an interval. Records have milliseconds, and an interval must not end where it begins."""
+_STARTING: Final = 5.0
+"""Seconds that a machine takes at least to start: longer than any trigger is late or open."""
 _COUNTS: Final = ("boundary_counts", "entrance_counts")
 _STREAMS: Final[Mapping[type, tuple[str, ...]]] = {
     Totals: _COUNTS,
@@ -153,6 +157,8 @@ class Intake:
             delivery.refused["wrong_stream"] += 1
         elif isinstance(reading, Totals):
             self._count(known, reading, stamp, delivery)
+        elif isinstance(reading, Trigger) and known.met.source != "pair":
+            delivery.refused["wrong_source"] += 1
         elif isinstance(reading, Trigger):
             self._pair(known, reading, stamp, delivery)
         else:
@@ -168,12 +174,16 @@ class Intake:
             if user_id is None:
                 delivery.refused["opted_out"] += 1
                 return
-            at = self._believed(reading.at, stamp, delivery)
+            at = self._believed(known, reading.at, stamp, delivery)
+            if self._is_too_old(at, stamp, delivery):
+                return
             yield Capture(
                 "face_visits", *place, {"user_id": user_id, "direction": reading.direction}, key=key, recorded_at=at
             )
         elif isinstance(reading, OrderLine):
-            at = self._believed(reading.ordered_at, stamp, delivery)
+            at = self._believed(known, reading.ordered_at, stamp, delivery)
+            if self._is_too_old(at, stamp, delivery):
+                return
             fields = {
                 "order_id": reading.order_id,
                 "order_no": reading.order_no,
@@ -194,14 +204,21 @@ class Intake:
             fields = {"terminal_user_id": terminal, "member_user_id": member, "action": reading.action}
             yield Capture("identity_links", *place, fields, key=key)
 
-    def _believed(self, at: datetime | None, stamp: Stamp, delivery: _Delivery) -> datetime | None:
+    def _believed(self, known: Known, at: datetime | None, stamp: Stamp, delivery: _Delivery) -> datetime | None:
         if at is None:
             return None
-        # A gateway that does not know the time itself cannot tell its devices that they are wrong.
-        if stamp.synced and not -_OLDEST <= at - stamp.wall <= _NEWEST:
+        # A gateway that does not know the time itself cannot tell its devices that they are ahead.
+        ahead = stamp.synced and at - stamp.wall > _NEWEST
+        if ahead or event_date(at, known.venue.time_zone, known.venue.day_starts_at) < known.venue.opened_on:
             delivery.refused["implausible_time"] += 1
             return None
         return at
+
+    def _is_too_old(self, at: datetime | None, stamp: Stamp, delivery: _Delivery) -> bool:
+        if at is None or not stamp.synced or stamp.wall - at <= _OLDEST:
+            return False
+        delivery.refused["too_old"] += 1
+        return True
 
     # Rows of files ----------------------------------------------------------------------------------------------------
 
@@ -314,7 +331,12 @@ class Intake:
                 opened_at = stamp.wall - timedelta(seconds=since)
                 paired = PairState.from_json(json.dumps(kept["pair"])) if kept["pair"] else None
                 if paired is not None and kept["clock_id"] != stamp.clock_id:
-                    # How far the sensors' clock has gone since then cannot be told by this run's.
+                    # How far the sensors' clock has gone since then cannot be told by this run's, but certainly so far
+                    # that what still waited for a late trigger waits no more.
+                    if paired.newest is not None:
+                        paired = settle(paired, paired.newest[1] + _STARTING)
+                    totals, unpaired = paired.totals(known.met.name), paired.unpaired_total
+                    state = count(state, totals, stamp.monotonic, unpaired_total=unpaired).state or state
                     paired = replace(paired, newest=None, kept_since=stamp.monotonic)
                 yield subject, _Counting(known, state, opened_at, stamp.monotonic - since, stamp.synced, paired)
 

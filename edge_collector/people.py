@@ -55,7 +55,7 @@ def private_text(path: Path) -> str:
     """The content of a file that only its owner can read. Raises KeyProblem."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise KeyProblem(f"{path} cannot be read ({why}); a text file of mode 0600 is expected") from None

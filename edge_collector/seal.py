@@ -27,6 +27,7 @@ from edge_collector.site import Site
 from edge_collector.spool import SealedSegment, Spool, Stamp
 
 WAIT_FOR_SYNC: Final = timedelta(hours=24)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_MS: Final = 60_000
 _AT_ONCE: Final = 20_000
 """Records sealed in one transaction, unless a segment is longer: what is captured meanwhile waits for its end."""
@@ -79,7 +80,7 @@ def seal(
             for day, rows in _by_date(ready, venues):
                 for part in _due(rows, day, policy, now, venues, everything or backlog):
                     made.append(
-                        ([row.id for row in part], _segment(spool, stream, day, part, venues, now, signing_key))
+                        ([row.id for row in part], _segment(spool, stream, day, part, venues, stamp, signing_key))
                     )
             if sum(segment.rows for _, segment in made) >= at_once:
                 break
@@ -138,7 +139,7 @@ def _segment(
     day: date,
     rows: Sequence[_Row],
     venues: Mapping[str, _Dates],
-    now: datetime,
+    stamp: Stamp,
     signing_key: Ed25519PrivateKey | None,
 ) -> SealedSegment:
     prefix = f'{{"gateway_id":{json.dumps(spool.gateway_id)},"boot_id":{json.dumps(rows[0].boot_id)},"seq":'
@@ -149,6 +150,9 @@ def _segment(
         f"{_shifted(row, own_times) if row.shift_ms and own_times else row.body}}}".encode()
         for row in rows
     ]
+    # Readers refuse what is a day ahead of its segment. A gateway that does not know the time must not be why.
+    newest = max(max(row.wall_ms, row.dated_ms) for row in rows)
+    created_at = stamp.wall if stamp.synced else max(stamp.wall, _EPOCH + timedelta(milliseconds=newest))
     manifest, packed = pack_segment(
         stream=stream,
         event_date=day,
@@ -156,7 +160,7 @@ def _segment(
         boot_id=rows[0].boot_id,
         lines=lines,
         seqs=[row.seq for row in rows],
-        created_at=now,
+        created_at=created_at,
     )
     if signing_key is not None:
         manifest = signed_manifest(manifest, signing_key)

@@ -19,14 +19,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from edge_collector.contract import STREAMS, columns
 from edge_collector.segment import ranges
 
+_T = TypeVar("_T")
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE records (
@@ -68,8 +69,9 @@ CREATE TABLE assigned (
 """
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_ROOM: Final = "the disk is full"
-_DELIVERED_FOR_MS: Final = 35 * 86_400_000
-"""How long a key is remembered. Terminals and tills keep a month of records at most."""
+REMEMBERED: Final = timedelta(days=400)
+"""How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
+_DAY_MS: Final = 86_400_000
 
 
 class SpoolFull(RuntimeError):
@@ -256,7 +258,9 @@ class Spool:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         # Whoever has gone meanwhile is left out; from here on nobody can go any more.
-        requests = [request for request in waiting if request.done.set_running_or_notify_cancel()]
+        self._commit([request for request in waiting if request.done.set_running_or_notify_cancel()])
+
+    def _commit(self, requests: Sequence[_Request]) -> None:
         try:
             if self.bytes() >= self.max_bytes:
                 raise SpoolFull(
@@ -266,6 +270,11 @@ class Spool:
             with _transaction(self._db):
                 taken = [self._write(request, numbers) for request in requests]
         except BaseException as error:
+            full = isinstance(error, SpoolFull) or _is_full(error)
+            if len(requests) > 1 and not full:  # one of them cannot be written; the others are not to blame
+                for request in requests:
+                    self._commit([request])
+                return
             for request in requests:
                 request.done.set_exception(SpoolFull(_NO_ROOM) if _is_full(error) else error)
             return
@@ -314,7 +323,13 @@ class Spool:
             " SET version = excluded.version, wall_ms = excluded.wall_ms WHERE version <> excluded.version",
             (key, version, wall_ms),
         )
-        return written.rowcount == 1
+        if written.rowcount == 1:
+            return True
+        # Whoever repeats it still has it, and will repeat it again.
+        self._db.execute(
+            "UPDATE delivered SET wall_ms = ? WHERE key = ? AND wall_ms < ?", (wall_ms, key, wall_ms - _DAY_MS)
+        )
+        return False
 
     # What is remembered -----------------------------------------------------------------------------------------------
 
@@ -334,10 +349,10 @@ class Spool:
 
         def write() -> None:
             with _transaction(self._db):
-                self._db.execute("DELETE FROM delivered WHERE wall_ms < ?", (_ms(now) - _DELIVERED_FOR_MS,))
+                self._db.execute("DELETE FROM delivered WHERE wall_ms < ?", (_ms(now - REMEMBERED),))
                 self._db.executemany("DELETE FROM assigned WHERE experiment_id = ?", [(e,) for e in ended_experiments])
 
-        self._writer.submit(write).result()
+        self._writing(write)
 
     def synced(self, stamp: Stamp) -> int:
         """The clock has been set right: correct the times of all records of this run of the machine that were not.
@@ -354,7 +369,7 @@ class Spool:
                     (offset, stamp.clock_id),
                 ).rowcount
 
-        return self._writer.submit(write).result()
+        return self._writing(write)
 
     # Out --------------------------------------------------------------------------------------------------------------
 
@@ -381,12 +396,7 @@ class Spool:
                     made.append(segment)
                 return made
 
-        try:
-            return self._writer.submit(write).result()
-        except sqlite3.OperationalError as error:
-            if _is_full(error):
-                raise SpoolFull(_NO_ROOM) from None
-            raise
+        return self._writing(write)
 
     def segment(self, *, newest: bool = False, beside: Sequence[int] = ()) -> SealedSegment | None:
         """The oldest (or newest) segment that waits, other than those in `beside`; refused ones come last."""
@@ -410,7 +420,7 @@ class Spool:
             self._db.execute("PRAGMA incremental_vacuum(2000)").fetchall()
             return (found[0][0], found[0][1]) if found else None
 
-        return self._writer.submit(write).result()
+        return self._writing(write)
 
     def refused(self, segment_id: int, why: str) -> None:
         """The landing does not take the segment: it stays, and is told."""
@@ -419,7 +429,7 @@ class Spool:
             with _transaction(self._db):
                 self._db.execute("UPDATE segments SET refused = ? WHERE id = ?", (why, segment_id))
 
-        self._writer.submit(write).result()
+        self._writing(write)
 
     # How it is --------------------------------------------------------------------------------------------------------
 
@@ -447,6 +457,15 @@ class Spool:
             return Depth(records, segments, rows, refused, self.bytes(), when)
 
         return self._writer.submit(read).result()
+
+    def _writing(self, write: Callable[[], _T]) -> _T:
+        """The result of `write`, done by the writing thread. Raises SpoolFull where the disk has no room to work in."""
+        try:
+            return self._writer.submit(write).result()
+        except sqlite3.OperationalError as error:
+            if _is_full(error):
+                raise SpoolFull(_NO_ROOM) from None
+            raise
 
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         return self._writer.submit(lambda: self._db.execute(sql, values).fetchall()).result()

@@ -73,6 +73,8 @@ class Shipped:
     last_confirmed_at: datetime | None = None
     last_problem: str = ""
     """Empty while the last segment was confirmed."""
+    denied: bool = False
+    """Whether that was the target refusing this gateway altogether."""
 
 
 class Shipper:
@@ -159,7 +161,7 @@ class Shipper:
         self.shipped.repeated += not confirmed.new
         self.shipped.bytes += len(segment.packed)
         self.shipped.last_confirmed_at = self._clock.now()
-        self.shipped.last_problem = ""
+        self.shipped.last_problem, self.shipped.denied = "", False
         return None
 
     async def _note(self, segment: Waiting, problem: ShippingProblem) -> None:
@@ -168,7 +170,7 @@ class Shipper:
         if self.shipped.last_problem != str(problem):  # once, not every five minutes of a night without uplink
             level = logging.ERROR if isinstance(problem, Refused) else logging.WARNING
             log.log(level, "%s %s/%s: %s", kind, segment.stream, segment.name, problem)
-        self.shipped.last_problem = str(problem)
+        self.shipped.last_problem, self.shipped.denied = str(problem), isinstance(problem, Denied)
         if isinstance(problem, Refused) and not isinstance(problem, Denied):
             self._refused_until[segment.id] = self._clock.monotonic() + REFUSED_PAUSE
             await asyncio.to_thread(self._outbox.refused, segment.id, f"{kind}: {problem}")

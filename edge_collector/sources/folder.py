@@ -32,6 +32,7 @@ from edge_collector.column_map import BoundMap, CountsMap, MapError, OrdersMap
 from edge_collector.csv_lines import parse_csv
 from edge_collector.drafts import Draft, Reject, map_orders, map_visits
 from edge_collector.gateway import WatchedFolder
+from edge_collector.segment import shown
 from edge_collector.sources import Backoff, Busy
 from edge_collector.tally import Tally
 
@@ -41,7 +42,8 @@ _TOLD: Final = 20
 _SMALLEST_WAIT: Final = 0.5
 _UNFINISHED_SECONDS: Final = 60.0
 """How long a file must not have changed before a last line that nothing ends is taken for a whole one."""
-MAX_FILE_BYTES: Final = 512 * 1024**2
+MAX_FILE_BYTES: Final = 8 * 1024**2
+"""Some 150,000 rows, which take a small box 400 MB and half a minute. What is larger is for `venue import`."""
 
 Fingerprint = tuple[int, int, int]
 """Size, and the times of the last change of content and of name or rights, in nanoseconds.
@@ -187,7 +189,9 @@ class FolderWatcher:
 
     def _rows(self, path: Path, found: Fingerprint) -> Rows | None:
         if found[0] > MAX_FILE_BYTES:
-            raise MapError(path, [f"{found[0]} bytes are given; at most {MAX_FILE_BYTES} are expected"])
+            raise MapError(
+                path, [f"{found[0]} bytes are given; at most {MAX_FILE_BYTES} are expected; use venue import"]
+            )
         content = path.read_bytes()
         if _fingerprint(path.stat()) != found:
             return None  # it was being written after all; it will settle again
@@ -217,7 +221,10 @@ class FolderWatcher:
         columns, given, rejects = parse_csv(path, content, self._bound.map.csv)
         missing = [name for name in self._bound.columns().values() if name not in columns]
         if missing:
-            raise MapError(self._bound.path, [f"{path.name} has no column {missing[0]!r}; it has {columns}"])
+            raise MapError(
+                self._bound.path,
+                [f"{path.name} has no column {missing[0]!r} among its {len(columns)}; is there a header?"],
+            )
         mapped = (map_orders if isinstance(self._bound.map, OrdersMap) else map_visits)(
             self._bound, columns, given, self._pseudonym_of
         )
@@ -237,7 +244,8 @@ class FolderWatcher:
         return keyed
 
     def _subject(self, name: str) -> str:
-        return f"file/{self._bound.map.name}/{self._settings.path}/{name}"
+        # A name can be any bytes; what is kept must be text.
+        return shown(f"file/{self._bound.map.name}/{self._settings.path}/{name}")
 
 
 def _fingerprint(status: os.stat_result) -> Fingerprint:

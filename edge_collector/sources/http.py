@@ -32,7 +32,7 @@ from edge_collector.gateway import Gateway, Known
 from edge_collector.intake import Receipt
 from edge_collector.key_file import KeyProblem
 from edge_collector.people import private_text
-from edge_collector.readings import AnyReading, Dropped
+from edge_collector.readings import Alive, AnyReading, Dropped
 from edge_collector.serving import BodyRefused, read_body
 from edge_collector.sources import Busy
 
@@ -85,6 +85,7 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
         serial = request.query_params.get("SN", "")
         known = senders.known(request, "zkteco", serial)
         if request.method == "GET":
+            await take("zkteco", [Alive(device=serial)])
             return PlainTextResponse(zkteco.handshake(serial))
         body = await read_body(request, most, body_seconds)
         given = zkteco.decode(
@@ -99,7 +100,8 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
         return PlainTextResponse(zkteco.accepted(zkteco.count_lines(body)))
 
     async def idle(request: Request) -> Response:
-        senders.known(request, "zkteco", request.query_params.get("SN", ""))
+        known = senders.known(request, "zkteco", request.query_params.get("SN", ""))
+        await take("zkteco", [Alive(device=known.met.name)])
         return PlainTextResponse(zkteco.IDLE)
 
     async def events(request: Request) -> Response:

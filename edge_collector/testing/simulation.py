@@ -365,9 +365,8 @@ def _outcome(gateway: Gateway, collector: Collector, truth: Truth, uplink: Flaky
             captured = tally.people[f"{of}_counts", way]
             lines.append(Line(f"{of} {way}", truth.made[f"{of} {way}"], captured, landed[f"{of}_counts {way}"], 0))
     visits = truth.made["visits enter"] + truth.made["visits leave"]
-    refused = tally.refused["records", "opted_out"]
     for what, stream, made, left_out in (
-        ("visits", "face_visits", visits, refused),
+        ("visits", "face_visits", visits, truth.opted_out),
         ("order lines", "orders", truth.made["order lines"], 0),
         ("assignments", "assignments", truth.made["assignments"], 0),
     ):

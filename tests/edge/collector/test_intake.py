@@ -168,3 +168,37 @@ def test_what_a_sensor_says_again_and_again_is_written_once(bench: Bench) -> Non
             await bench.clock.advance(1)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("age", "written", "refused"),
+    [
+        pytest.param(timedelta(days=-2), "now", {"implausible_time": 1}, id="two days ahead"),
+        pytest.param(timedelta(hours=1), "then", {}, id="an hour"),
+        pytest.param(timedelta(days=50), "then", {}, id="fifty days: a terminal that was out of reach"),
+        pytest.param(timedelta(days=9000), "now", {"implausible_time": 1}, id="a clock that began anew in 2000"),
+    ],
+)
+def test_the_time_of_a_device_is_believed_where_it_can_be(
+    bench: Bench, age: timedelta, written: str, refused: dict[str, int]
+) -> None:
+    at = NOW - age
+
+    async def main() -> None:
+        seen = Visit(device="riverside/terminal", key="1", member_number="1", direction="enter", at=at)
+        assert dict((await bench.intake.take("http", [seen])).refused) == refused
+
+    asyncio.run(main())
+    (sealed,) = seal(bench.spool, bench._site, AT_ONCE, bench.intake.stamp(), everything=True)
+    (record,) = lines(sealed)
+    assert datetime.fromisoformat(record["recorded_at"]) == (at if written == "then" else NOW)
+
+
+def test_what_is_older_than_the_memory_of_deliveries_is_left_out(bench: Bench) -> None:
+    async def main() -> None:
+        await bench.clock.advance(500 * 86_400)
+        seen = Visit(device="riverside/terminal", key="1", member_number="1", direction="enter", at=NOW)
+        receipt = await bench.intake.take("http", [seen])
+        assert (receipt.written, dict(receipt.refused)) == (0, {"too_old": 1})
+
+    asyncio.run(main())

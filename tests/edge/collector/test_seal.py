@@ -165,3 +165,11 @@ def test_every_record_lands_once_in_the_folder_of_its_event_date(moments: list[t
         assert sorted(found, key=lambda f: f[2]) == expected
         assert spool.depth().records == 0
         spool.close()
+
+
+def test_a_gateway_that_is_days_behind_does_not_make_true_records_look_ahead(spool: Spool) -> None:
+    """Readers refuse what lies a day behind the `created_at` of its segment."""
+    behind = NOW - timedelta(days=3)
+    spool.take(Entry([visit(1, recorded_at=NOW)]), stamp(behind, synced=False)).result()
+    (sealed,) = seal(spool, SITE, AT_ONCE, stamp(behind, synced=False), everything=True)
+    assert Manifest.model_validate_json(sealed.manifest).created_at == NOW

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -169,8 +170,8 @@ def test_a_unit_that_was_assigned_is_remembered(spool: Spool) -> None:
 
 
 def test_old_deliveries_are_forgotten_and_fresh_ones_are_not(spool: Spool) -> None:
-    spool.take(Entry([visit(1, key="old")]), stamp(NOW - timedelta(days=36))).result()
-    spool.take(Entry([visit(2, key="fresh")]), stamp(NOW - timedelta(days=34))).result()
+    spool.take(Entry([visit(1, key="old")]), stamp(NOW - timedelta(days=401))).result()
+    spool.take(Entry([visit(2, key="fresh")]), stamp(NOW - timedelta(days=399))).result()
     spool.forget(NOW)
     assert spool.take(Entry([visit(1, key="old"), visit(2, key="fresh")]), stamp()).result().repeated == 1
 
@@ -224,3 +225,25 @@ def test_whatever_was_confirmed_survives_a_kill_exactly_once(tmp_path: Path, run
         assert len(records) in (last + 1, last + 2)  # all that was told, and perhaps one that was under way
     spool.close()
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_one_entry_that_cannot_be_written_does_not_take_the_others_with_it(spool: Spool) -> None:
+    held = Event()
+    spool._writer.submit(held.wait)
+    good, bad, other = (
+        spool.take(entry, stamp())
+        for entry in (Entry([visit(1)]), Entry([visit(2)], states={"\udce4": "half a character"}), Entry([visit(3)]))
+    )
+    held.set()
+    assert isinstance(bad.exception(), UnicodeEncodeError)
+    assert (good.result().written, other.result().written) == (1, 1)
+    (sealed,) = seal(spool, SITE, AT_ONCE, stamp())
+    assert [(r["seq"], r["user_id"]) for r in lines(sealed)] == [(0, "k1:1"), (1, "k1:3")]
+
+
+def test_what_is_delivered_again_and_again_is_not_forgotten(spool: Spool) -> None:
+    """A back office that exports its whole history every night."""
+    for day in range(0, 900, 90):
+        written = spool.take(Entry([visit(1, key="line")]), stamp(NOW + timedelta(days=day))).result().written
+        assert written == (day == 0)
+        spool.forget(NOW + timedelta(days=day))
