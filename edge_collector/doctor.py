@@ -27,7 +27,7 @@ from edge_collector.landing_target import target
 from edge_collector.people import load_people, private_text
 from edge_collector.serving import CannotListen, expect_certificate
 from edge_collector.ship import ShippingProblem, TargetError
-from edge_collector.signing import load_signing_key
+from edge_collector.signing import load_signing_key, public_key_text
 from edge_collector.spool import Spool, SpoolProblem
 
 _OLDEST_BLUEZ: Final = (5, 55)
@@ -104,7 +104,8 @@ def _secrets(gateway: Gateway) -> Iterator[Finding]:
             found.append(_of_key(problem))
     if settings.landing.signing_key_file:
         try:
-            load_signing_key(gateway.file(settings.landing.signing_key_file))
+            key = load_signing_key(gateway.file(settings.landing.signing_key_file))
+            yield Finding("ok", "signing key", f"its public half is {public_key_text(key)}")
         except KeyProblem as problem:
             found.append(_of_key(problem))
     # What others can read was said already.
