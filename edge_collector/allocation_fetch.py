@@ -52,7 +52,12 @@ class AllocationFetcher:
                 except (AllocationProblem, KeyProblem) as problem:
                     problems.append(f"{day}: {problem}")
                 except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-                    _log.warning("no allocation of %s for %s could be fetched: %r", experiment_id, day, error)
+                    _log.warning(
+                        "no allocation of %s for %s could be fetched: %s",
+                        experiment_id,
+                        day,
+                        error or type(error).__name__,
+                    )
             subject = f"fetched allocation {experiment_id}"
             if problems:
                 self._tally.alarms[subject] = "; ".join(problems)
@@ -91,7 +96,8 @@ class AllocationFetcher:
             )
         if answer.status_code == 404:
             return None
-        answer.raise_for_status()
+        if answer.status_code != 200:
+            raise OSError(f"{self._source} answers {answer.status_code}")
         return answer.content
 
     def _keep(self, experiment_id: str, day: date, content: bytes) -> bool:

@@ -16,11 +16,12 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from edge_collector import health, landing_target
 from edge_collector.allocation_fetch import AllocationFetcher
@@ -33,14 +34,15 @@ from edge_collector.intake import Intake
 from edge_collector.people import People, load_people
 from edge_collector.readings import AnyReading
 from edge_collector.seal import SealPolicy, seal
+from edge_collector.segment import Manifest
 from edge_collector.serving import expect_certificate, listen, serve
 from edge_collector.ship import Shipper, Target
-from edge_collector.signing import load_signing_key
+from edge_collector.signing import load_signing_key, signed_manifest
 from edge_collector.sources import Busy, Sink, http
 from edge_collector.sources.ble import Advertiser, BleScanner
 from edge_collector.sources.ble_records import RecordClient
 from edge_collector.sources.folder import FolderWatcher
-from edge_collector.spool import Depth, Spool, SpoolFull
+from edge_collector.spool import Depth, SealedSegment, Spool, SpoolFull
 from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -111,7 +113,7 @@ class Collector:
         if self._public_key is not None:
             allocations = Allocations(self._allocation_folder, self._public_key, self.tally)
         self.assigner = Assigner(gateway, self.spool, people, self.intake.stamp, self.tally, allocations)
-        self.shipper = Shipper(_Outbox(self.spool, self.tally), self._target, self.clock)
+        self.shipper = Shipper(_Outbox(self.spool, self.tally, self._signing_key), self._target, self.clock)
         self._policy = SealPolicy(settings.landing.segment_rows, timedelta(seconds=settings.landing.segment_seconds))
         self._offset = self._wall_minus_monotonic()
         self._stepped = 0.0
@@ -236,7 +238,6 @@ class Collector:
             self.gateway.site,
             self._policy,
             self.intake.stamp(),
-            signing_key=self._signing_key,
             everything=everything,
         ):
             made += len(segments)
@@ -251,6 +252,10 @@ class Collector:
             if corrected:
                 _log.info("the clock is synchronised; the times of %d records were corrected", corrected)
         self._synced = synced
+        if synced:
+            self.tally.alarms.pop("clock", None)
+        else:
+            self.tally.alarms["clock"] = "the clock follows no time source; records wait for one, at most a day"
         self._watch_landing()
         step = offset - self._offset
         if abs(step) >= _STEP:
@@ -327,12 +332,18 @@ class Collector:
 
 
 class _Outbox:
-    """The spool, with an eye on what is confirmed and what is not."""
+    """The spool, with an eye on what is confirmed and what is not. Manifests are signed on their way out, so that what
+    waits while the key is changed goes under the new one; signing again gives the same bytes."""
 
-    def __init__(self, spool: Spool, tally: Tally) -> None:
-        self._spool, self._tally = spool, tally
-        self._under_way: dict[int, tuple[str, int]] = {}
-        self.segment = spool.segment
+    def __init__(self, spool: Spool, tally: Tally, signing_key: Ed25519PrivateKey | None) -> None:
+        self._spool, self._tally, self._signing_key = spool, tally, signing_key
+
+    def segment(self, *, newest: bool = False, beside: Sequence[int] = ()) -> SealedSegment | None:
+        found = self._spool.segment(newest=newest, beside=beside)
+        if found is None or self._signing_key is None:
+            return found
+        manifest = signed_manifest(Manifest.model_validate_json(found.manifest), self._signing_key)
+        return replace(found, manifest=manifest.to_bytes())
 
     def confirmed(self, segment_id: int) -> None:
         if (found := self._spool.confirmed(segment_id)) is not None:

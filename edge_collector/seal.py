@@ -17,12 +17,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from edge_collector.contract import STREAMS, columns
 from edge_collector.event_time import event_date, rfc_3339
 from edge_collector.segment import pack_segment
-from edge_collector.signing import signed_manifest
 from edge_collector.site import Site
 from edge_collector.spool import SealedSegment, Spool, Stamp
 
@@ -62,7 +59,6 @@ def seal(
     policy: SealPolicy,
     stamp: Stamp,
     *,
-    signing_key: Ed25519PrivateKey | None = None,
     everything: bool = False,
 ) -> list[SealedSegment]:
     """Seal what is due at this moment (`everything`: all that does not wait for a sync); returns the new segments.
@@ -79,9 +75,7 @@ def seal(
             backlog = len(ready) == at_once
             for day, rows in _by_date(ready, venues):
                 for part in _due(rows, day, policy, now, venues, everything or backlog):
-                    made.append(
-                        ([row.id for row in part], _segment(spool, stream, day, part, venues, stamp, signing_key))
-                    )
+                    made.append(([row.id for row in part], _segment(spool, stream, day, part, venues, stamp)))
             if sum(segment.rows for _, segment in made) >= at_once:
                 break
         return made
@@ -140,7 +134,6 @@ def _segment(
     rows: Sequence[_Row],
     venues: Mapping[str, _Dates],
     stamp: Stamp,
-    signing_key: Ed25519PrivateKey | None,
 ) -> SealedSegment:
     prefix = f'{{"gateway_id":{json.dumps(spool.gateway_id)},"boot_id":{json.dumps(rows[0].boot_id)},"seq":'
     own_times = [c.name for c in columns(stream) if c.type == "TIMESTAMP" and c.name != "recorded_at"]
@@ -162,8 +155,6 @@ def _segment(
         seqs=[row.seq for row in rows],
         created_at=created_at,
     )
-    if signing_key is not None:
-        manifest = signed_manifest(manifest, signing_key)
     return SealedSegment(0, stream, day.isoformat(), str(manifest.name), len(rows), packed, manifest.to_bytes())
 
 

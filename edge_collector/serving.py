@@ -97,7 +97,9 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         # socket.create_server adds to the reason what the message says anyway.
         why = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
-        raise CannotListen(f"{host}:{port} cannot be listened on ({why}); choose another in edge.toml") from None
+        raise CannotListen(
+            f"{host}:{port} cannot be listened on ({why}); choose another gateway.health or http.listen in edge.toml"
+        ) from None
 
 
 def expect_certificate(tls_cert: Path, tls_key: Path) -> None:

@@ -54,7 +54,8 @@ def public_key_of(text: str) -> Ed25519PublicKey:
     try:
         return Ed25519PublicKey.from_public_bytes(b64decode(text, validate=True))
     except ValueError:
-        raise ValueError(f"{text[:60]!r} is given; a public key, base64 of 32 bytes, is expected") from None
+        # What is given is not shown: it may be the private key.
+        raise ValueError("no public key is given; base64 of its 32 bytes is expected") from None
 
 
 def signed_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> Manifest:

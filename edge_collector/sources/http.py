@@ -128,7 +128,7 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
 
 
 def _told(receipt: Receipt, given: list[AnyReading]) -> Response:
-    """What became of the entries of a plain request; 422 when none of them could be taken."""
+    """What became of the entries of a plain request; 422 when none was taken, and some should have been."""
     problems = [reading.detail or reading.reason for reading in given if isinstance(reading, Dropped)]
     content = {
         "written": receipt.written,
@@ -136,7 +136,8 @@ def _told(receipt: Receipt, given: list[AnyReading]) -> Response:
         "refused": dict(receipt.refused),
         "problems": problems[:_PROBLEMS_TOLD],
     }
-    return JSONResponse(content, 422 if given and len(problems) == len(given) else 200)
+    nothing_taken = not receipt.written and not receipt.repeated and bool(set(receipt.refused) - {"opted_out"})
+    return JSONResponse(content, 422 if nothing_taken else 200)
 
 
 class _Senders:

@@ -173,6 +173,8 @@ class _Hall:
         self._stranger = PairSensor(radio, _STRANGER)
         self._restarting: set[str] = set()
         self._inside = 0
+        self._run = collector.boot_id.rpartition(".")[2]
+        """Part of every number that is given: what is sold in another run is something else."""
 
     async def open(self, seconds: float, uplink: FlakyUplink, progress: Progress) -> None:
         """Everything that happens in the hall."""
@@ -263,7 +265,7 @@ class _Hall:
             member = None if chance.random() < 0.05 else f"M{chance.randrange(1, 200):05d}"
             self._seen(member, "enter")
             if member:
-                await self._ask_screen(member, f"v{number}")
+                await self._ask_screen(member, f"{self._run}-{number}")
         await clock.sleep(chance.uniform(0.5, 4))
         if chance.random() < 0.4:
             await self._buy(number, member, chance)
@@ -288,7 +290,7 @@ class _Hall:
         if chance.random() < 0.5:
             for line in range(1, lines + 1):
                 amount = f"{chance.randrange(150, 2500) / 100:.2f}"
-                self._till.sell(f"T{number}", amount, member_number=member, order_no=line)
+                self._till.sell(f"T{self._run}-{number}", amount, member_number=member, order_no=line)
         else:
             await self._post_order(number, member, lines, chance)
         self.truth.made["order lines"] += lines
@@ -296,7 +298,8 @@ class _Hall:
     async def _post_order(self, number: int, member: str | None, lines: int, chance: Random) -> None:
         orders = [
             {
-                "id": f"K{number}/{line}", "order_id": f"K{number}", "order_no": line, "member_number": member,
+                "id": f"K{self._run}-{number}/{line}", "order_id": f"K{self._run}-{number}",
+                "order_no": line, "member_number": member,
                 "ordered_at": self._collector.clock.now().isoformat(), "category_id": "kiosk", "quantity": 1,
                 "amount": f"{chance.randrange(150, 2500) / 100:.2f}", "currency": "EUR", "status": "completed",
             }

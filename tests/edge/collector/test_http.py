@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_collector.collector import Collector
+from edge_collector.signing import verify_manifest
 from tests.edge.collector.box import Box, device
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -153,3 +155,27 @@ def test_running_totals_become_intervals(box: Box) -> None:
     landed = box.landed("entrance_counts")
     assert [(r["in_count"], r["out_count"], r["in_total"]) for r in landed] == [(7, 0, 107), (3, 2, 110)]
     assert landed[0]["interval_end"] == landed[1]["interval_start"]
+
+
+def test_manifests_bear_the_signature_of_the_key_that_is_in_force_when_they_leave(tmp_path: Path) -> None:
+    """What was captured before a change of key goes under the new one."""
+    landing = tmp_path / "landing"
+    signed = '[landing]\ntarget = "landing"\nsegment_seconds = 10\nsigning_key_file = "signing.key"\n'
+    box = Box(tmp_path).write(device("till", "http") + device("gateway", "gateway"))
+    edge = (tmp_path / "edge.toml").read_text().replace('[landing]\ntarget = "landing"\nsegment_seconds = 10\n', signed)
+    box.secret("edge.toml", edge)
+
+    async def talk(_: Collector, client: httpx.AsyncClient) -> None:
+        (await client.post("/readings/riverside/till", json={"orders": [order(1)]})).raise_for_status()
+
+    box.secret("signing.key", "11" * 32)
+    landing.rename(tmp_path / "away")  # the uplink is down until the key has been changed
+    run(box, talk)
+    (tmp_path / "away").rename(landing)
+    box.secret("signing.key", "22" * 32)
+
+    async def nothing(_: Collector, __: httpx.AsyncClient) -> None: ...
+
+    run(box, nothing)
+    (manifest,) = landing.glob("orders/*/*.manifest.json")
+    verify_manifest(manifest.read_bytes(), Ed25519PrivateKey.from_private_bytes(bytes.fromhex("22" * 32)).public_key())

@@ -11,7 +11,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ from edge_collector.contract import TIME_THAT_COUNTS, parse
 from edge_collector.event_time import event_date, rfc_3339
 from edge_collector.seal import SealPolicy, seal
 from edge_collector.segment import Manifest
-from edge_collector.signing import verify_manifest
 from edge_collector.site import Site
 from edge_collector.spool import Capture, Entry, Spool
 from tests.edge.collector.test_spool import AT_ONCE, NOW, SITE, lines, stamp, visit
@@ -69,13 +67,6 @@ def test_the_time_that_counts_decides_on_the_folder(spool: Spool) -> None:
     (sealed,) = seal(spool, SITE, AT_ONCE, stamp(at))
     assert sealed.event_date == "2026-03-02"
     assert lines(sealed)[0]["recorded_at"] == "2026-03-03T04:00:30.000+01:00"
-
-
-def test_a_manifest_is_signed_where_there_is_a_key(spool: Spool) -> None:
-    key = Ed25519PrivateKey.generate()
-    spool.take(Entry([visit(1)]), stamp()).result()
-    (sealed,) = seal(spool, SITE, AT_ONCE, stamp(NOW), signing_key=key)
-    verify_manifest(sealed.manifest, key.public_key())
 
 
 def test_what_was_captured_without_a_clock_is_corrected_by_the_sync(spool: Spool) -> None:
