@@ -24,7 +24,10 @@ def test_every_request_has_an_answer_and_every_refusal_is_told(name: str, tmp_pa
                 (endpoint,) = (each for each in fuzzed.endpoints() if each.name == name)
                 for good in endpoint.good:
                     given = good.with_length() if name == "landing" and good.body else good
-                    assert (await endpoint.ask(given)).status in (200, 201, 404), good
+                    answer = await endpoint.ask(given)
+                    # Well formed all of them, though an entrance sensor may not sell.
+                    wrong_device = answer.status == 422 and b"wrong_stream" in answer.content
+                    assert answer.status in (200, 201, 404) or wrong_device, good
                 await fuzz(fuzzed, endpoint, Random(5), 1200)
                 assert len(endpoint.statuses) > 3
         finally:
