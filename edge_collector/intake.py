@@ -42,6 +42,15 @@ _SHORTEST: Final = 0.001
 """Seconds of an interval. Records have milliseconds, and an interval must not end where it begins."""
 _STARTING: Final = 5.0
 """Seconds that a machine takes at least to start: longer than any trigger is late or open."""
+REASONS: Final[Mapping[str, str]] = {
+    "foreign_device": "this device is not of this gateway's edge.toml",
+    "wrong_stream": "this device is of another stream in site.toml",
+    "wrong_source": "a trigger of a device that is no pair in edge.toml",
+    "opted_out": "the member opted out: counted, and not recorded",
+    "too_old": f"older than the {REMEMBERED.days - 1} days in which a repetition would be recognised",
+    "implausible_time": "the device's clock is wrong: the gateway's time was taken",
+}
+"""Why the intake itself leaves something out, or does not believe it."""
 _COUNTS: Final = ("boundary_counts", "entrance_counts")
 _STREAMS: Final[Mapping[type, tuple[str, ...]]] = {
     Totals: _COUNTS,

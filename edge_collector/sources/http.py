@@ -29,7 +29,7 @@ from starlette.routing import Mount, Route
 
 from edge_collector.codecs import hikvision, plain, zkteco
 from edge_collector.gateway import Gateway, Known
-from edge_collector.intake import Receipt
+from edge_collector.intake import REASONS, Receipt
 from edge_collector.key_file import KeyProblem
 from edge_collector.people import private_text
 from edge_collector.readings import Alive, AnyReading, Dropped
@@ -130,6 +130,7 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
 def _told(receipt: Receipt, given: list[AnyReading]) -> Response:
     """What became of the entries of a plain request; 422 when none was taken, and some should have been."""
     problems = [reading.detail or reading.reason for reading in given if isinstance(reading, Dropped)]
+    problems += [f"{n} x {REASONS[reason]}" for reason, n in receipt.refused.items() if reason in REASONS]
     content = {
         "written": receipt.written,
         "repeated": receipt.repeated,
