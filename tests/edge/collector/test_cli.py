@@ -131,7 +131,8 @@ def test_a_port_that_is_taken(
         text = (box.root / "edge.toml").read_text()
         box.secret("edge.toml", text.replace(f'{which} = "127.0.0.1:0"', f'{which} = "{address}"'))
         said = wrong(monkeypatch, capsys, "run", "-c", box.root / "edge.toml")
-    assert said == f"{address} cannot be listened on (Address already in use); choose another gateway.health or http.listen in edge.toml"
+    why = "cannot be listened on (Address already in use)"
+    assert said == f"{address} {why}; choose another gateway.health or http.listen in edge.toml"
 
 
 def break_spool(box: Box) -> None:
