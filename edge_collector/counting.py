@@ -10,8 +10,10 @@ rules keep those out, and nothing is lost by waiting, because totals are cumulat
    continued the new one; a rise is counted when nobody has contradicted it that long, and the living device would.
 3. **What contradicts the device is a rival**: totals that fell, or (after a gap) a number that does not follow. A rival
    takes over when it has been the only voice for `settle_seconds` and three frames: one frame that continues the
-   device, or one that contradicts the rival, and it was a replay. So a recorded hour beside the living device changes
-   nothing, and a rebooted device is found however many of its frames are lost.
+   device, or one that contradicts the rival, and it was a replay. A rival is contradicted as well by totals that the
+   device can have said after those that are believed of it, when the rival has not reached these: a recorded zero must
+   not get the living device as its future. So a recorded hour beside the living device changes nothing, and a rebooted
+   device is found however many of its frames are lost.
 
 All three rest on two assumptions. A living device is heard at least once in `settle_seconds`: it cannot be told from a
 recording of itself by what it says, only by its still being there. And a recording holds nothing newer than what was
@@ -27,8 +29,10 @@ total since zero, of more people than can have passed since the device was last 
 this address, totals restored from an older save) opens one as well, and there the total is only the new baseline.
 A fall from just below 2^8, 2^16 or 2^32 to just above zero whose frame follows by number, while the other direction
 did not fall, is a wrap: it is unrolled, and the epoch goes on. A wrap that was not seen as closely is taken for a reset
-and undercounts; it never overcounts. What nobody can see undercounts too: a reset that is not heard before the new
-totals have passed the old ones, and a disputed rise that still waited when its device was reset once more.
+and undercounts; it never overcounts. What nobody can see undercounts too: a reset that is not believed before the new
+totals have passed the old ones (a counter without encryption that was reset at 5 and is at 6 a minute later has not
+been reset), and a rise that still waited when its device was reset once more, if it was disputed, if the gateway was
+started again meanwhile, or if the new totals are no lower than those that were believed before the rise.
 
 What does not belong here: which devices are known, where states are kept, what a record looks like.
 """
@@ -106,11 +110,12 @@ class CounterState:
     """Running total of unpaired triggers, and what of it was recorded."""
 
     @property
-    def people(self) -> tuple[object, ...]:
-        """What changes only when somebody passes, or an interval or epoch ends. The rest is when and how often the
-        same was said, which a gateway that starts again asks anew (`resumed`)."""
+    def lasting(self) -> tuple[object, ...]:
+        """What a kill must not take back: it changes when somebody passes, an interval or epoch ends, and with each
+        frame of an encrypted device, because one that was heard must never again look newer than all that were. The
+        rest is when and how often the same was said, which a gateway that starts again asks anew (`resumed`)."""
         heard = [(point.ins, point.outs) for point in (self.settled, self.main.newest)]
-        return (*heard, self.recorded, self.highest, self.epoch, self.wrapped, self.ended, self.unpaired)
+        return (*heard, self.counter, self.recorded, self.highest, self.epoch, self.wrapped, self.ended, self.unpaired)
 
     def to_json(self) -> bytes:
         return _JSON.dump_json(self)
@@ -160,7 +165,10 @@ def count(
 
 def resumed(state: CounterState, at: float) -> CounterState:
     """The state at a start of the gateway, when the clock of before means nothing: every wait begins anew."""
-    return replace(state, main=state.main.waits_anew(at), rival=state.rival and state.rival.waits_anew(at))
+    main = state.main.waits_anew(at)
+    # Whoever contradicted what still waited may have been forgotten (`CounterState.people`).
+    main = replace(main, disputed=main.disputed or _is_ahead(state))
+    return replace(state, main=main, rival=state.rival and state.rival.waits_anew(at))
 
 
 def close_interval(
@@ -186,25 +194,30 @@ def _weigh(state: CounterState, reading: Totals, point: Point, at: float, rules:
     main, rival = state.main, state.rival
     numbers = 2**8 if state.counter is None else 2**32
     of_rival = rival is not None and point.covers(rival.newest) and point.follows(rival.newest, numbers)
+    returns = _returns(state, point)
+    if rival is not None and returns and not rival.newest.covers(state.settled):
+        of_rival = False  # A recording of a beginning is no past of the living device.
     plausible = rules.plausible(point.rise(main.newest), at - main.heard_at)
     higher = point.ins > state.highest[0] or (point.outs or 0) > state.highest[1]
     believed = state.counter is None and point.covers(state.settled) and higher and plausible
     follows = point.covers(main.newest) and point.follows(main.newest, numbers) and plausible
     if follows or (believed and not of_rival):
-        settled, rises = state.settled, point != main.newest
+        settled, rises, ahead = state.settled, point != main.newest, _is_ahead(state)
         main = main.hear(point, at)
         if believed:
             main, settled = main.marked(at), point
         elif at - main.marked_at >= rules.settle_seconds:
-            main, settled = main.marked(at), main.mark
+            main, settled = main.marked(max(main.marked_at, main.unanswered_since)), main.mark
         if rises:
             # Whoever goes on right after somebody else spoke may be the recording, and the other the device.
             doubted = main.doubted_at is not None and at - main.doubted_at < rules.settle_seconds
-            main = replace(main, disputed=doubted and not believed)
+            main = replace(main, disputed=not believed and (doubted or (main.disputed and ahead)))
         return Heard(replace(state, main=main, settled=settled, rival=None, heard=True), _replayed(reading, rival))
 
     if point.covers(state.settled) and main.contradicted(point, at, rules):
         main = replace(main, marked_at=at, disputed=True)
+    elif returns and not point.covers(main.newest) and at > main.changed_at + rules.reorder_seconds:
+        main = replace(main, disputed=True)
     state = replace(state, main=replace(main, doubted_at=at))
     if not of_rival and main.has_late(point, at, rules):
         return Heard(state, (_dropped(reading, "reordered"),))
@@ -250,6 +263,18 @@ def _take_over(state: CounterState, reading: Totals, voice: Voice, at: float, ru
     how = "counted since zero" if real else "not counted: more people than can have passed, or another kind of counter"
     detail = f"in {old.ins} to {new.ins}, out {old.outs} to {new.outs}; {how}"
     return Heard(after, (*told, EpochOpened(reading.device, after.epoch, detail)))
+
+
+def _is_ahead(state: CounterState) -> bool:
+    """Whether its newest totals still wait."""
+    newest, settled = state.main.newest, state.settled
+    return (newest.ins, newest.outs) != (settled.ins, settled.outs)
+
+
+def _returns(state: CounterState, point: Point) -> bool:
+    """Whether the device can have said this after what is believed of it: its encryption counter would not fall."""
+    newer = state.counter is None or (point.number or 0) >= (state.settled.number or 0)
+    return newer and point.covers(state.settled)
 
 
 def _wraps(old: Point, new: Point, numbers: int) -> tuple[int, int] | None:

@@ -85,7 +85,7 @@ class _Counting:
     @property
     def lasting(self) -> tuple[object, ...]:
         """What must not be forgotten when the gateway is killed."""
-        return self.state.people, self.opened_monotonic, self.pair
+        return self.state.lasting, self.opened_monotonic, self.pair
 
 
 @dataclass

@@ -12,7 +12,10 @@ clock is refused (`begin`).
 The device's clock also keeps recordings out: it and the gateway's run side by side, so a replayed trigger is as late by
 the device's clock as the recording is old. A device whose clock began anew looks the same at first. It is believed at
 once if its encryption counter is higher than any before, else when for `settle_seconds` nobody spoke by the old clock;
-its triggers are kept until then.
+its triggers are kept until then. That is decided when a further trigger by the new clock comes, never by time alone:
+where nobody walks for a minute, nobody speaks by the old clock either, and a recorded crossing would count. So whoever
+walks first after a reset without encryption is counted only when somebody walks later. And a recording without
+encryption that is played for longer than that, while nobody walks, still passes for a new clock.
 
 The totals that result never fall, so `counting` makes intervals of them as of those that a device counts itself.
 

@@ -64,15 +64,23 @@ class Voice:
     doubted_at: float | None = None
     """When anybody else was last heard under its address."""
     disputed: bool = False
-    """Whether somebody else was heard shortly before its newest point, or was behind its mark."""
+    """Whether somebody else was heard shortly before its newest point, or was behind it later."""
+    rose_at: float = 0.0
+    """When its newest totals were first said."""
+
+    @property
+    def unanswered_since(self) -> float:
+        """Since when its newest totals are said and nobody else is heard."""
+        return self.rose_at if self.doubted_at is None else max(self.rose_at, self.doubted_at)
 
     @classmethod
     def of(cls, point: Point, at: float) -> Voice:
-        return cls(point, point, at, at, at)
+        return cls(point, point, at, at, at, rose_at=at)
 
     def hear(self, point: Point, at: float) -> Voice:
         changed = self.changed_at if point == self.newest else at
-        return replace(self, newest=point, changed_at=changed, heard_at=at, frames=self.frames + 1)
+        rose = self.rose_at if (point.ins, point.outs) == (self.newest.ins, self.newest.outs) else at
+        return replace(self, newest=point, changed_at=changed, rose_at=rose, heard_at=at, frames=self.frames + 1)
 
     def marked(self, at: float) -> Voice:
         """With its newest point as the next that waits."""
@@ -80,7 +88,7 @@ class Voice:
 
     def waits_anew(self, at: float) -> Voice:
         doubted_at = None if self.doubted_at is None else at
-        return replace(self, marked_at=at, changed_at=at - _DAY, heard_at=at - _DAY, doubted_at=doubted_at)
+        return replace(self, marked_at=at, rose_at=at, changed_at=at - _DAY, heard_at=at - _DAY, doubted_at=doubted_at)
 
     def has_late(self, point: Point, at: float, rules: Rules) -> bool:
         """Whether this is one of its own frames that another one overtook."""

@@ -196,6 +196,94 @@ def test_a_crash_while_a_reset_waits_changes_nothing() -> None:
     assert gateway.counted == (2, 0)
 
 
+SAID = 2.0
+"""Seconds between two frames in the cases below; a device is believed after `RULES.settle_seconds`, which are 10."""
+
+
+def say(gateway: Gateway, now: float, *, ins: int, outs: int = 0, number: int, encrypted: bool = False) -> None:
+    packet_id, counter = (None, number) if encrypted else (number % 256, None)
+    gateway.hear(now, Totals(device="door", in_total=ins, out_total=outs, packet_id=packet_id, counter=counter))
+
+
+def reset_once() -> Gateway:
+    """A plain device that is at (8, 4) since it was reset at (31, 19), by now 100 s ago."""
+    gateway = Gateway(Random(0))
+    for now in range(0, 30, 2):
+        say(gateway, now, ins=31, outs=19, number=28)
+    for now in range(30, 60, 2):
+        say(gateway, now, ins=0, number=0)
+    for now in range(60, 130, 2):
+        say(gateway, now, ins=8, outs=4, number=7)
+    assert gateway.counted == (8, 4)
+    return gateway
+
+
+@pytest.mark.parametrize("zeros", [1, 2], ids=["said once", "said twice"])
+@pytest.mark.parametrize("killed", [False, True], ids=["a run", "a kill"])
+def test_a_living_device_does_not_continue_a_replayed_zero(zeros: int, killed: bool) -> None:
+    """The earlier run is replayed beside the living device, its end first, then the zero of its beginning."""
+    gateway = reset_once()
+    say(gateway, 130, ins=29, outs=17, number=26)
+    say(gateway, 133, ins=8, outs=4, number=7)
+    if killed:
+        gateway.crash(133.5)
+    say(gateway, 134, ins=31, outs=19, number=28)
+    for now in range(137, 137 + zeros):
+        say(gateway, now, ins=0, number=0)
+        say(gateway, now + 0.5, ins=9, outs=5, number=8)
+    for n in range(20):
+        say(gateway, 139 + n * SAID, ins=10 + n, outs=5, number=9 + n)
+        assert gateway.counted[0] <= 10 + n
+        assert gateway.counted[1] <= 5
+    for n in range(20):
+        say(gateway, 180 + n * SAID, ins=29, outs=5, number=28)
+    assert gateway.counted == (29, 5)
+    assert [e.epoch for e in gateway.epochs()] == [2]
+
+
+def test_what_the_living_device_denied_is_not_counted_when_it_is_reset() -> None:
+    gateway = reset_once()
+    say(gateway, 130, ins=29, outs=17, number=26)
+    say(gateway, 133, ins=9, outs=5, number=8)
+    for n in range(20):
+        say(gateway, 135 + n * SAID, ins=0, number=0)
+    assert gateway.counted[0] <= 9
+    assert gateway.counted[1] <= 5
+
+
+def test_a_replay_that_was_denied_before_a_kill_is_not_counted_when_the_device_is_reset_meanwhile() -> None:
+    gateway = reset_once()
+    say(gateway, 130, ins=29, outs=17, number=26)
+    assert gateway.state is not None
+    kept = gateway.state  # What nobody passed since is not written.
+    say(gateway, 133, ins=8, outs=4, number=7)
+    gateway.state = kept
+    gateway.crash(134)
+    for n in range(20):
+        say(gateway, 135 + n * SAID, ins=0, number=0)
+    assert gateway.counted[0] <= 8
+    assert gateway.counted[1] <= 4
+
+
+@both
+def test_a_device_that_is_swapped_again_soon_has_counted(encrypted: bool) -> None:
+    gateway = Gateway(Random(0))
+    now = 0.0
+
+    def live(seconds: float, ins: int, first: int) -> None:
+        nonlocal now
+        for n in range(int(seconds / SAID)):
+            say(gateway, now, ins=ins, number=first + n if encrypted else ins, encrypted=encrypted)
+            now += SAID
+
+    live(30, 6, 100)
+    for _ in range(2):
+        live(16, 0, 0)
+        live(14, 5, 8)
+    live(50, 5, 15)
+    assert gateway.counted == (10, 0)
+
+
 def test_states_survive_as_json() -> None:
     device, gateway = one_gateway()
     device.reboot(swap=True)
