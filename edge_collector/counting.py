@@ -166,7 +166,7 @@ def count(
 def resumed(state: CounterState, at: float) -> CounterState:
     """The state at a start of the gateway, when the clock of before means nothing: every wait begins anew."""
     main = state.main.waits_anew(at)
-    # Whoever contradicted what still waited may have been forgotten (`CounterState.people`).
+    # Whoever contradicted what still waited may have been forgotten (`CounterState.lasting`).
     main = replace(main, disputed=main.disputed or _is_ahead(state))
     return replace(state, main=main, rival=state.rival and state.rival.waits_anew(at))
 

@@ -14,8 +14,10 @@ from tests.edge.end_to_end.requests import Fuzzed
 
 
 @pytest.mark.parametrize("name", ["http", "health", "landing"])
-def test_every_request_has_an_answer_and_every_refusal_is_told(name: str, tmp_path: Path) -> None:
-    logging.getLogger("venue_assets.landing").setLevel(logging.CRITICAL)
+def test_every_request_has_an_answer_and_every_refusal_is_told(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="venue_assets.landing")  # of thousands of refusals
 
     async def ask() -> None:
         fuzzed = Fuzzed(tmp_path)
