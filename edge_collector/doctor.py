@@ -10,17 +10,17 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from cryptography import x509
 
 from edge_collector.clock import SystemClock
 from edge_collector.column_map import CountsMap, MapError, load_map
 from edge_collector.event_time import event_date
+from edge_collector.finding import Finding, Level
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.landing_target import target
@@ -34,18 +34,6 @@ _OLDEST_BLUEZ: Final = (5, 55)
 _TOO_LITTLE_FREE: Final = 64 * 1024**2
 _PATIENCE: Final = 15.0
 _RENEW_BEFORE: Final = timedelta(days=21)
-
-Level = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `remedy` says what to do where it is not well."""
-
-    level: Level
-    subject: str
-    found: str
-    remedy: str = ""
 
 
 def examine(gateway: Gateway) -> Iterator[Finding]:

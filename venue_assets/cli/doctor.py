@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
-from typing import Literal
 
 import duckdb
 
 from edge_collector.event_time import event_date
+from edge_collector.finding import Finding, Level
 from edge_collector.site import Site, SiteError
 from venue_assets.cli import disk
 from venue_assets.cli.query import connect, damaged
@@ -24,18 +23,6 @@ from venue_assets.tables.catalogue import catalogue
 _ENOUGH_FREE = 2 * 1024**3
 _TOO_LITTLE_FREE = 100 * 1024**2
 _SILENT_AFTER_DAYS = 2
-
-Level = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `remedy` says what to do where it is not well."""
-
-    level: Level
-    subject: str
-    found: str
-    remedy: str = ""
 
 
 def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:

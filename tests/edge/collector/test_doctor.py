@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_collector import cli, doctor
 from edge_collector.clock import SystemClock
-from edge_collector.doctor import Finding, examine
+from edge_collector.doctor import examine
+from edge_collector.finding import Finding
 from tests.edge.collector.box import Box, device
 from tests.edge.collector.test_folder import ORDERS
 
