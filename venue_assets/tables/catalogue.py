@@ -1,7 +1,7 @@
 """The catalogue: every table with its contract, its SQL and its place among the others.
 
 A table is a pair of files, `<layer>/<name>.sql` and `<layer>/<name>.yaml`. Columns of raw and clean tables come from
-the record contract; which tables a table reads comes from its SQL, which dates of them from its YAML. What is numerics
+the record contract, columns that are metrics from the registry; which tables a table reads comes from its SQL, which dates of them from its YAML. What is numerics
 rather than SQL is a `<name>.py` instead, whose `compute(con, day)` reads the same inputs by name.
 
 What does not belong here: how a table is computed or where it lies.
@@ -28,6 +28,7 @@ from sqlglot import exp
 
 from edge_collector.contract import STREAMS
 from edge_collector.contract import columns as contract_columns
+from venue_assets.semantic_layer.metrics import registry
 from venue_assets.tables import CatalogueError
 
 LAYERS: Final = ("raw", "clean", "behaviour", "metrics", "segments", "experiments")
@@ -92,7 +93,7 @@ class _Contract(_Yaml):
     key: tuple[str, ...]
     record: str | None = None
     without: tuple[str, ...] = ()
-    columns: dict[str, TableColumn] = {}
+    columns: dict[str, TableColumn | Literal["metric"]] = {}
     inputs: dict[str, Window] = {}
     checks: dict[str, Check] = {}
     owner: str = "team:data-engineering"
@@ -313,7 +314,9 @@ def _raw(stream: str) -> Table:
 def _table(layer: str, path: Path) -> Table:
     contract = _contract(path)
     columns = _record_columns(contract.record) if contract.record else {}
-    columns = {n: c for n, c in columns.items() if n not in contract.without} | dict(contract.columns)
+    columns = {n: c for n, c in columns.items() if n not in contract.without} | {
+        n: _metric_column(path, n) if c == "metric" else c for n, c in contract.columns.items()
+    }
     source = path.with_suffix(".sql")
     sql = source.read_text(encoding="utf-8") if source.exists() else None
     try:
@@ -361,6 +364,14 @@ def _contract(path: Path) -> _Contract:
     except ValidationError as error:
         mistakes = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
         raise CatalogueError(f"{path}: {mistakes}") from None
+
+
+def _metric_column(path: Path, name: str) -> TableColumn:
+    """A column that holds a metric: type, unit and meaning are those of the registry."""
+    if name not in (metrics := registry().metrics):
+        raise CatalogueError(f"{path}: columns.{name}: metric is given, but there is no such metric in metrics.yaml")
+    metric = metrics[name]
+    return TableColumn(type=metric.type, unit=metric.unit, description=metric.description.en, nullable=True)
 
 
 def _record_columns(stream: str) -> dict[str, TableColumn]:

@@ -1,0 +1,8 @@
+"""What figures mean and how they are asked for: the registry of metrics, and the star schema that they are computed on.
+
+    metrics.yaml  metrics.py    every metric once: label, unit, definition, SQL, DAX
+    star/         star.py       the star schema: one SQL beside one contract per table, over the published layers
+    query.py                    a question (metrics, by dimensions, where) as one SQL statement
+
+Nothing here reads or writes data: publication, Power BI, report and dictionary are generated from it.
+"""

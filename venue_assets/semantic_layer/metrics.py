@@ -1,0 +1,189 @@
+"""The registry of metrics, read from metrics.yaml and checked.
+
+What does not belong here: the tables that metrics are computed on (star.py), and how they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal
+
+import sqlglot
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlglot import exp
+
+Language = Literal["en", "zh"]
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
+
+_FILE: Final = Path(__file__).with_name("metrics.yaml")
+_MONEY: Final = "currency of the venue"
+
+
+class RegistryError(ValueError):
+    """A registry that contradicts itself: says where, what was given and what is expected."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Text(_Entry):
+    """A text in every language."""
+
+    en: str
+    zh: str
+
+    def __getitem__(self, language: Language) -> str:
+        return self.zh if language == "zh" else self.en
+
+
+class Dimension(_Entry):
+    """What figures can be split by: a column of the facts, or of a dimension table that they refer to."""
+
+    name: str = ""
+    label: Text
+    column: str
+    of: str | None = None
+
+
+class Aggregate(_Entry):
+    """One figure over one fact: `sql` aggregates its rows, or, with `per`, the groups of `per` that satisfy `having`."""
+
+    fact: str
+    sql: str
+    per: str | None = None
+    having: str | None = None
+
+
+class Metric(_Entry):
+    """A metric. Either an aggregate over one fact, or an expression over other metrics and `parts` of its own."""
+
+    name: str = ""
+    label: Text
+    symbol: str | None = None
+    """As the patent writes it."""
+    description: Text
+    unit: str
+    folder: str
+    better: Literal["up", "down", "none"]
+    format: str
+    type: Literal["BIGINT", "DOUBLE", "DECIMAL(18,2)"]
+    additive: bool
+    """Whether it may be summed over every dimension."""
+    fact: str | None = None
+    sql: str
+    per: str | None = None
+    having: str | None = None
+    parts: Mapping[str, Aggregate] = Field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    """Dimensions by which it would mean nothing, though its facts have them."""
+    dax: str
+    owner: str = "team:analytics"
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Metric:
+        if self.fact and self.parts:
+            raise ValueError("either `fact` or `parts` is expected, both are given")
+        if (self.per is None) != (self.having is None):
+            raise ValueError("`per` and `having` belong together")
+        return self
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is an amount in the currency of a venue, or one divided by something."""
+        return self.unit.startswith(_MONEY)
+
+    @property
+    def aggregate(self) -> Aggregate | None:
+        """The figure itself, where it is one aggregate over one fact."""
+        return Aggregate(fact=self.fact, sql=self.sql, per=self.per, having=self.having) if self.fact else None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The metrics and parts that an expression is made of."""
+        if self.fact:
+            return frozenset()
+        return frozenset(column.name for column in sqlglot.parse_one(self.sql, dialect="duckdb").find_all(exp.Column))
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All metrics by name, in the order of the file, and what they can be split by."""
+
+    metrics: Mapping[str, Metric]
+    dimensions: Mapping[str, Dimension]
+    folders: Mapping[str, Text]
+
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(self.metrics.values())
+
+    def __getitem__(self, name: str) -> Metric:
+        return self.metrics[name]
+
+    def aggregates(self, metric: Metric) -> dict[str, Aggregate]:
+        """Every aggregate that a metric rests on, directly or not, by a name that is its own."""
+        if metric.aggregate:
+            return {metric.name: metric.aggregate}
+        found = {f"{metric.name}.{part}": aggregate for part, aggregate in metric.parts.items()}
+        for name in sorted(metric.names - set(metric.parts)):
+            found |= self.aggregates(self.metrics[name])
+        return found
+
+    def facts(self, metric: Metric) -> frozenset[str]:
+        """The tables of the star that a metric reads."""
+        return frozenset(aggregate.fact for aggregate in self.aggregates(metric).values())
+
+    def excluded(self, metric: Metric) -> frozenset[str]:
+        """Dimensions by which the metric, or one that it is made of, would mean nothing."""
+        inherited = (self.excluded(self.metrics[n]) for n in metric.names - set(metric.parts))
+        return frozenset(metric.without).union(*inherited)
+
+
+class _File(_Entry):
+    folders: dict[str, Text]
+    dimensions: dict[str, Dimension]
+    metrics: dict[str, Metric]
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """Read the registry. Raises RegistryError where it contradicts itself."""
+    return read(_FILE.read_text(encoding="utf-8"))
+
+
+def read(text: str) -> Registry:
+    """A registry from its YAML. Raises RegistryError."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        file = _File.model_validate(yaml.load(text, Loader=loader))  # noqa: S506 (a safe one)
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{_FILE.name}: {error}") from None
+    except ValidationError as error:
+        mistakes = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        raise RegistryError(f"{_FILE.name}: {mistakes}") from None
+    metrics = {name: metric.model_copy(update={"name": name}) for name, metric in file.metrics.items()}
+    dimensions = {name: dimension.model_copy(update={"name": name}) for name, dimension in file.dimensions.items()}
+    for metric in metrics.values():
+        _check(metric, metrics, dimensions, file.folders)
+    return Registry(metrics, dimensions, file.folders)
+
+
+def _check(
+    metric: Metric, metrics: Mapping[str, Metric], dimensions: Mapping[str, Dimension], folders: Mapping[str, Text]
+) -> None:
+    known = list(metrics)
+    earlier = set(known[: known.index(metric.name)]) | set(metric.parts)
+    for what, given, expected in (
+        ("sql", metric.names, earlier),
+        ("without", set(metric.without), set(dimensions)),
+        ("folder", {metric.folder}, set(folders)),
+    ):
+        if unknown := sorted(set(given) - expected):
+            raise RegistryError(
+                f"{_FILE.name}: metrics.{metric.name}.{what}: {', '.join(unknown)} given; expected are names among "
+                f"{', '.join(sorted(expected)) or 'none'}" + (" (metrics above this one)" if what == "sql" else "")
+            )

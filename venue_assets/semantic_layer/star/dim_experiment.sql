@@ -1,0 +1,1 @@
+SELECT * FROM site_experiments ORDER BY experiment_id

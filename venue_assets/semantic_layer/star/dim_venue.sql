@@ -1,0 +1,1 @@
+SELECT * FROM site_venues ORDER BY venue_id
