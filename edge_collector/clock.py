@@ -11,6 +11,7 @@ import ctypes
 import sys
 import time
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final, Protocol
 
 _TIME_ERROR: Final = 5
@@ -62,7 +63,12 @@ class SystemClock:
 
 def _kernel_says_synced() -> bool:
     try:
-        state: int = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state: int = _library().adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
         return False
     return 0 <= state < _TIME_ERROR
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

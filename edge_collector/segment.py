@@ -306,6 +306,8 @@ def ranges(seqs: Iterable[int]) -> list[list[int]]:
     ordered = sorted(set(seqs))
     if not ordered:
         return []
+    if ordered[-1] - ordered[0] == len(ordered) - 1:
+        return [[ordered[0], ordered[-1]]]
     starts = [ordered[0]] + [b for a, b in pairwise(ordered) if b != a + 1]
     ends = [a for a, b in pairwise(ordered) if b != a + 1] + [ordered[-1]]
     return [[a, b] for a, b in zip(starts, ends, strict=True)]
@@ -334,7 +336,7 @@ def pack_segment(
     spans = ranges(seqs)
     if not spans:
         raise ValueError("a segment holds at least one sequence number")
-    packed = zstandard.ZstdCompressor(level=3).compress(b"".join(line + b"\n" for line in lines))
+    packed = zstandard.ZstdCompressor(level=3).compress(b"\n".join([*lines, b""]))
     manifest = Manifest(
         stream=stream,
         event_date=event_date,

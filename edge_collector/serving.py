@@ -17,7 +17,7 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEADER_SECONDS: Final = 10.0
 
@@ -49,7 +49,7 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     return b"".join(parts)
 
 
-class _Impatient(H11Protocol):
+class _Impatient(HttpToolsProtocol):
     """uvicorn waits for ever for the headers of a request, and for the rest of one that was refused; this does not."""
 
     header_seconds = _HEADER_SECONDS

@@ -22,18 +22,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from edge_collector.contract import STREAMS, columns
-from edge_collector.segment import ranges
 
 _T = TypeVar("_T")
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE records (
-  id INTEGER PRIMARY KEY,             -- order of capture
-  boot_id TEXT NOT NULL,
   stream TEXT NOT NULL,
+  boot_id TEXT NOT NULL,
   seq INTEGER NOT NULL,
   venue_id TEXT NOT NULL,
   device_id TEXT NOT NULL,
@@ -44,9 +42,9 @@ CREATE TABLE records (
   dated_ms INTEGER NOT NULL,          -- the time that counts for the event date
   own_times INTEGER NOT NULL,         -- whether the body's times are this gateway's and move with its clock
   shift_ms INTEGER NOT NULL DEFAULT 0, -- how far a later sync has moved them
-  body TEXT NOT NULL                  -- the stream's own fields, as JSON without braces
-);
-CREATE INDEX records_by_stream ON records (stream, boot_id, seq);
+  body TEXT NOT NULL,                 -- the stream's own fields, as JSON without braces
+  PRIMARY KEY (stream, boot_id, seq)
+) WITHOUT ROWID; -- so that what is sealed together lies together, and goes page by page
 CREATE TABLE delivered (key TEXT PRIMARY KEY, version TEXT NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE states (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
@@ -160,6 +158,14 @@ class SealedSegment:
     manifest: bytes
 
 
+class Replacement(NamedTuple):
+    """A segment, and the records whose place it takes: of its stream and this boot, the numbers from ... to."""
+
+    segment: SealedSegment
+    boot_id: str
+    seq_ranges: Sequence[Sequence[int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Depth:
     """How much waits: records not sealed yet, segments, their rows and bytes, and the oldest record's wall time."""
@@ -180,7 +186,8 @@ class _Request:
 
 
 class Spool:
-    """One gateway's spool. Every method may be called from any thread; writing happens in one of its own.
+    """One gateway's spool. Every method may be called from any thread; all but `take(at_once=True)` work in one of its
+    own, and one at a time.
 
     `boot_id` names this run; numbers begin at 0 in each. `max_bytes` bounds the file; beyond it `SpoolFull` is raised
     by whatever brings more, until the landing has confirmed some of it.
@@ -192,6 +199,8 @@ class Spool:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._waiting: list[_Request] = []
         self._lock = Lock()
+        self._working = Lock()
+        """Held by the thread that uses the file."""
         self._next_seq = dict.fromkeys(STREAMS, 0)
         try:
             self._db = self._writer.submit(self._open).result()
@@ -239,19 +248,30 @@ class Spool:
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
-        self._writer.submit(self._db.close).result()
+        self._submit(self._db.close).result()
         self._writer.shutdown()
 
     # In ---------------------------------------------------------------------------------------------------------------
 
-    def take(self, entry: Entry, stamp: Stamp) -> Future[Taken]:
-        """Make `entry` durable; the future is done when it is. It raises SpoolFull where there is no room."""
+    def take(self, entry: Entry, stamp: Stamp, *, at_once: bool = False) -> Future[Taken]:
+        """Make `entry` durable; the future is done when it is. It raises SpoolFull where there is no room.
+
+        `at_once`: in the caller's own thread where nobody else is at work, so that it is done on return. Two changes of
+        thread take as long as a flush of a good disk. For who asks alone and somebody waits for; of many, each would
+        have a flush of its own.
+        """
         request = _Request(entry, stamp, Future())
+        if at_once and self._working.acquire(blocking=False):
+            try:
+                self._commit([request])
+            finally:
+                self._working.release()
+            return request.done
         with self._lock:
             self._waiting.append(request)
             first = len(self._waiting) == 1
         if first:
-            self._writer.submit(self._flush)
+            self._submit(self._flush)
         return request.done
 
     def _flush(self) -> None:
@@ -305,16 +325,16 @@ class Spool:
             own_times = not of_device and (capture.own_times or capture.dated_at is None)
             body = _JSON.encode(capture.fields)[1:-1]
             rows.append(
-                (self.boot_id, capture.stream, seq, capture.venue_id, capture.device_id, recorded_ms,
+                (capture.stream, self.boot_id, seq, capture.venue_id, capture.device_id, recorded_ms,
                  monotonic_ms, stamp.clock_id, stamp.synced or of_device, dated_ms, own_times, body)
             )  # fmt: skip
         db.executemany(
-            "INSERT INTO records (boot_id, stream, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced,"
+            "INSERT INTO records (stream, boot_id, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced,"
             " dated_ms, own_times, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
         db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", entry.states.items())
-        return Taken(len(rows), repeated, Counter(row[1] for row in rows), answer)
+        return Taken(len(rows), repeated, Counter(row[0] for row in rows), answer)
 
     def _is_new(self, key: str, version: str, wall_ms: int) -> bool:
         """Whether the key is delivered for the first time, or in another version than last time."""
@@ -373,26 +393,27 @@ class Spool:
 
     # Out --------------------------------------------------------------------------------------------------------------
 
-    def replace(
-        self, select: Callable[[sqlite3.Connection], Sequence[tuple[Sequence[int], SealedSegment]]]
-    ) -> list[SealedSegment]:
+    def replace(self, select: Callable[[sqlite3.Connection], Sequence[Replacement]]) -> list[SealedSegment]:
         """Put segments in the place of their records, in one transaction.
 
-        `select` reads the records table and returns segments with the ids of the records that they hold; see `seal`.
-        Raises SpoolFull, and has changed nothing, where the disk has no room to work in.
+        `select` reads the records table; see `seal`. Raises SpoolFull, and has changed nothing, where the disk has no
+        room to work in.
         """
 
         def write() -> list[SealedSegment]:
             with _transaction(self._db):
                 made = []
-                for ids, segment in select(self._db):
+                for segment, boot_id, seq_ranges in select(self._db):
                     self._db.execute(
                         "INSERT INTO segments (stream, event_date, name, rows, packed, manifest)"
                         " VALUES (?, ?, ?, ?, ?, ?)",
                         (segment.stream, segment.event_date, segment.name, segment.rows, segment.packed,
                          segment.manifest),
                     )  # fmt: skip
-                    self._db.executemany("DELETE FROM records WHERE id BETWEEN ? AND ?", ranges(ids))
+                    self._db.executemany(
+                        "DELETE FROM records WHERE stream = ? AND boot_id = ? AND seq BETWEEN ? AND ?",
+                        [(segment.stream, boot_id, first, last) for first, last in seq_ranges],
+                    )
                     made.append(segment)
                 return made
 
@@ -434,7 +455,7 @@ class Spool:
     # How it is --------------------------------------------------------------------------------------------------------
 
     def bytes(self) -> int:
-        """What the file holds, without pages that are free again. Only to be called from the writing thread."""
+        """What the file holds, without pages that are free again. Only to be called by who is at work."""
         pages, free, size = (
             self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
@@ -456,19 +477,26 @@ class Spool:
             when = None if oldest is None else datetime.fromtimestamp(oldest / 1000, UTC)
             return Depth(records, segments, rows, refused, self.bytes(), when)
 
-        return self._writer.submit(read).result()
+        return self._submit(read).result()
 
     def _writing(self, write: Callable[[], _T]) -> _T:
         """The result of `write`, done by the writing thread. Raises SpoolFull where the disk has no room to work in."""
         try:
-            return self._writer.submit(write).result()
+            return self._submit(write).result()
         except sqlite3.OperationalError as error:
             if _is_full(error):
                 raise SpoolFull(_NO_ROOM) from None
             raise
 
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        return self._writer.submit(lambda: self._db.execute(sql, values).fetchall()).result()
+        return self._submit(lambda: self._db.execute(sql, values).fetchall()).result()
+
+    def _submit(self, work: Callable[[], _T]) -> Future[_T]:
+        def alone() -> _T:
+            with self._working:
+                return work()
+
+        return self._writer.submit(alone)
 
 
 class _transaction:

@@ -51,7 +51,7 @@ class Dimension(_Entry):
 
 
 class Aggregate(_Entry):
-    """One figure over one fact: `sql` aggregates its rows, or, with `per`, the groups of `per` that satisfy `having`."""
+    """One figure over one fact: `sql` aggregates its rows, or with `per` the groups of `per` that satisfy `having`."""
 
     fact: str
     sql: str

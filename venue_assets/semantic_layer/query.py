@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlglot
 from sqlglot import exp
@@ -126,7 +126,7 @@ def _expression(registry: Registry, metric: Metric) -> str:
         return f'"{metric.name}"'
     tree = sqlglot.parse_one(metric.sql, dialect="duckdb")
 
-    def resolve(node: exp.Expression) -> exp.Expression:
+    def resolve(node: Any) -> Any:
         if not isinstance(node, exp.Column):
             return node
         if node.name in metric.parts:

@@ -1,8 +1,9 @@
 """The catalogue: every table with its contract, its SQL and its place among the others.
 
 A table is a pair of files, `<layer>/<name>.sql` and `<layer>/<name>.yaml`. Columns of raw and clean tables come from
-the record contract, columns that are metrics from the registry; which tables a table reads comes from its SQL, which dates of them from its YAML. What is numerics
-rather than SQL is a `<name>.py` instead, whose `compute(con, day)` reads the same inputs by name.
+the record contract, columns that are metrics from the registry; which tables a table reads comes from its SQL, which
+dates of them from its YAML. What is numerics rather than SQL is a `<name>.py` instead, whose `compute(con, day)` reads
+the same inputs by name.
 
 What does not belong here: how a table is computed or where it lies.
 """
