@@ -1,7 +1,7 @@
 """Serving an ASGI application as one task among others: uvicorn, without its hold on the process and its signals.
 
-Nobody can keep a connection for nothing: whoever does not come to the end of a request's headers is sent away, and
-bodies have a limit of size and time.
+Nobody can keep a connection for nothing: whoever does not come to the end of a request's headers, in time and within
+some KiB, is sent away, and bodies have a limit of size and time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEADER_SECONDS: Final = 10.0
+_HEADER_BYTES: Final = 64 * 1024
 
 
 class CannotListen(RuntimeError):
@@ -50,9 +51,15 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
 
 
 class _Impatient(HttpToolsProtocol):
-    """uvicorn waits for ever for the headers of a request, and for the rest of one that was refused; this does not."""
+    """uvicorn waits for ever for the headers of a request, and for the rest of one that was refused; this does not.
+
+    Nor does it keep headers that do not end. (uvicorn's other reader of HTTP, h11, has such a limit; it takes 0.15 ms
+    more for each request, half of what a screen waits for its answer.)
+    """
 
     header_seconds = _HEADER_SECONDS
+    _unread = 0
+    """Bytes since the last that made sense: the end of headers, or a piece of a body."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -68,8 +75,19 @@ class _Impatient(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
         super().data_received(data)
+        if self._unread > _HEADER_BYTES:
+            self.transport.abort()
         self._watch()
+
+    def on_headers_complete(self) -> None:
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
