@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -214,6 +215,29 @@ def read_allocation(folder: Path, experiment_id: str, event_date: date, key: Ed2
             f"the file of {experiment_id} on {event_date} holds {found.experiment_id} on {found.event_date}"
         )
     return found
+
+
+def read_newest(folder: Path, experiment_id: str, today: date, key: Ed25519PublicKey) -> Allocation | None:
+    """The allocation of `today`, else the newest one before it, which is stale; None where there is neither.
+
+    Raises AllocationProblem for a file of `today` that nobody may act on.
+    """
+    if (found := read_allocation(folder, experiment_id, today, key)) is not None:
+        return found
+    for day in reversed(days_of(folder, experiment_id)):
+        if day < today:
+            with suppress(AllocationProblem):
+                return read_allocation(folder, experiment_id, day, key)
+    return None
+
+
+def days_of(folder: Path, experiment_id: str) -> list[date]:
+    """The event dates of which there are files, whatever is in them, in order."""
+    days = []
+    for path in (folder / experiment_id).glob("????-??-??.json"):
+        with suppress(ValueError):
+            days.append(date.fromisoformat(path.stem))
+    return sorted(days)
 
 
 def _expect_shares(where: str, shares: Sequence[float], arms: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from edge_collector.allocation import AllocationProblem, path_of, verified
+from edge_collector.allocation import AllocationProblem, days_of, path_of, verified
 from edge_collector.clock import Clock
 from edge_collector.durable import make_folder, write_atomically
 from edge_collector.event_time import event_date
@@ -36,8 +36,6 @@ class AllocationFetcher:
 
     def __init__(self, gateway: Gateway, folder: Path, key: Ed25519PublicKey, clock: Clock, tally: Tally) -> None:
         self._gateway, self._folder, self._key, self._clock, self._tally = gateway, folder, key, clock, tally
-        assert gateway.settings.allocations is not None
-        self._source = gateway.settings.allocations.source
 
     async def fetch(self) -> int:
         """Fetch what is new; returns the number of files written."""
@@ -46,7 +44,7 @@ class AllocationFetcher:
             problems = []
             for day in days:
                 try:
-                    content = await self._content(experiment_id, day)
+                    content = await allocation_file(self._gateway, experiment_id, day)
                     if content is not None:
                         written += await asyncio.to_thread(self._keep, experiment_id, day, content)
                 except (AllocationProblem, KeyProblem) as problem:
@@ -78,28 +76,6 @@ class AllocationFetcher:
                 found.append((experiment.id, due))
         return found
 
-    async def _content(self, experiment_id: str, day: date) -> bytes | None:
-        if not self._source.startswith(("https://", "http://")):
-            folder = self._gateway.file(self._source.removeprefix("file://"))
-            try:
-                return await asyncio.to_thread(path_of(folder, experiment_id, day).read_bytes)
-            except FileNotFoundError:
-                return None
-        landing = self._gateway.settings.landing
-        token = private_text(self._gateway.file(landing.token_file)).strip() if landing.token_file else ""
-        context = ssl.create_default_context(cafile=self._gateway.file(landing.ca_file) if landing.ca_file else None)
-        async with httpx.AsyncClient(verify=context, timeout=_TIMEOUT, trust_env=False) as client:
-            answer = await client.get(
-                f"{self._source.rstrip('/')}/allocations/{experiment_id}",
-                params={"event_date": day.isoformat()},
-                headers={"Authorization": f"Bearer {token}"},
-            )
-        if answer.status_code == 404:
-            return None
-        if answer.status_code != 200:
-            raise OSError(f"{self._source} answers {answer.status_code}")
-        return answer.content
-
     def _keep(self, experiment_id: str, day: date, content: bytes) -> bool:
         """Whether it was new. Raises AllocationProblem for what nobody may act on."""
         found = verified(content, self._key)
@@ -113,8 +89,46 @@ class AllocationFetcher:
         return True
 
     def _forget(self) -> None:
-        """Drop what has not been in force for a week."""
+        """Drop what has not been in force for a week; not the last one, of which is said that it is stale."""
         oldest = (self._clock.now().date() - timedelta(days=_KEPT_DAYS)).isoformat()
-        for path in self._folder.glob("*/????-??-??.json"):
-            if path.stem < oldest:
-                path.unlink(missing_ok=True)
+        for folder in self._folder.glob("*"):
+            for path in sorted(folder.glob("????-??-??.json"))[:-1]:
+                if path.stem < oldest:
+                    path.unlink(missing_ok=True)
+
+
+async def allocation_file(gateway: Gateway, experiment_id: str, day: date | None) -> bytes | None:
+    """The file of an event date (None: the newest) as the source of edge.toml has it; None where it has none.
+
+    Raises KeyProblem, OSError, httpx.HTTPError, httpx.InvalidURL.
+    """
+    assert gateway.settings.allocations is not None
+    source, landing = gateway.settings.allocations.source, gateway.settings.landing
+    if not source.startswith(("https://", "http://")):
+        return await asyncio.to_thread(_in_folder, gateway.file(source.removeprefix("file://")), experiment_id, day)
+    token = private_text(gateway.file(landing.token_file)).strip() if landing.token_file else ""
+    context = ssl.create_default_context(cafile=gateway.file(landing.ca_file) if landing.ca_file else None)
+    async with httpx.AsyncClient(verify=context, timeout=_TIMEOUT, trust_env=False) as client:
+        answer = await client.get(
+            f"{source.rstrip('/')}/allocations/{experiment_id}",
+            params={} if day is None else {"event_date": day.isoformat()},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    if answer.status_code == 404:
+        return None
+    if answer.status_code in (401, 403):
+        raise PermissionError(f"{source} does not take the token of landing.token_file")
+    if answer.status_code != 200:
+        raise OSError(f"{source} answers {answer.status_code}")
+    return answer.content
+
+
+def _in_folder(folder: Path, experiment_id: str, day: date | None) -> bytes | None:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder")
+    if day is None and (days := days_of(folder, experiment_id)):
+        day = days[-1]
+    try:
+        return None if day is None else path_of(folder, experiment_id, day).read_bytes()
+    except FileNotFoundError:
+        return None

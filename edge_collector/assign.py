@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from edge_collector.allocation import Allocation, AllocationProblem, SharesInForce, read_allocation, shares_in_force
+from edge_collector.allocation import Allocation, AllocationProblem, SharesInForce, read_newest, shares_in_force
 from edge_collector.assignment import arm_of, unit_of_day
 from edge_collector.event_time import event_date
 from edge_collector.experiment import Experiment
@@ -61,12 +62,12 @@ class Allocations:
         self._read: dict[str, tuple[date, tuple[int, int] | None, Allocation | None, str]] = {}
 
     def of(self, experiment_id: str, today: date) -> tuple[Allocation | None, str]:
-        """The allocation in force and, where there is none, why."""
+        """The allocation in force, or the last one that was, and where there is none, why."""
         state = self._state(experiment_id, today)
         known = self._read.get(experiment_id)
         if known is None or known[:2] != (today, state):
             try:
-                found, remark = read_allocation(self._folder, experiment_id, today, self._key), ""
+                found, remark = read_newest(self._folder, experiment_id, today, self._key), ""
                 self._tally.alarms.pop(f"allocation {experiment_id}", None)
             except AllocationProblem as problem:
                 found, remark = None, str(problem)
@@ -129,6 +130,20 @@ class Assigner:
         with self._lock:
             self._tally.captured["assign", "assignments"] += taken.written
         return Answer(**json.loads(taken.assigned))
+
+    def standing(self) -> dict[str, str]:
+        """Of each bandit that assigns here today: the allocation in force, or why the fixed shares hold."""
+        found = {}
+        for experiment in self._experiments.values():
+            venue = self._gateway.site.venue_of(experiment)
+            if experiment.kind != "bandit" or self._gateway.own_device("assignments", venue.id) is None:
+                continue
+            with suppress(CannotAssign), self._lock:
+                _, today, local_time = self._experiment(experiment.id, self._stamp().wall)
+                held = self._shares(experiment, today, None, local_time)
+                in_force = f"{held.allocation_id} of {today}" if held.allocation_id else ""
+                found[experiment.id] = in_force or f"{held.remark}; the fixed shares hold"
+        return found
 
     def _experiment(self, experiment_id: str, now: datetime) -> tuple[Experiment, date, datetime]:
         if (experiment := self._experiments.get(experiment_id)) is None:
@@ -195,6 +210,8 @@ class Assigner:
             "leaf_id": answer.leaf_id,
             "allocation_id": answer.allocation_id,
         }
+        if answer.remark:  # why the fixed shares hold; readers that do not know the field leave it out
+            fields["remark"] = answer.remark
         capture = Capture("assignments", venue.id, known.device.id, fields)
         told = json.dumps(vars(answer), ensure_ascii=False)
         entry = Entry([capture], assigned=Assigned(experiment.id, kept_as, told))

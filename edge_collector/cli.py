@@ -8,7 +8,9 @@ import logging
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -33,6 +35,9 @@ app = typer.Typer(
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 100_000)
 errors = Console(stderr=True, highlight=False)
 
+_log = logging.getLogger(__name__)
+_BREATH: Final = 1.0
+"""Seconds between two collectors, where one after the other found its spool damaged."""
 Config = Annotated[Path, typer.Option("--config", "-c", help="The gateway's edge.toml.")]
 _USAGE_ERROR: Final[type[Any]] = typer.BadParameter.__mro__[1]
 
@@ -61,21 +66,35 @@ def run(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
-    collector = Collector(load_gateway(config), adapter=adapter)
-    host, port = collector.health_listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    told = f"gateway {collector.gateway.id}, boot {collector.boot_id}: collecting; http://{host}:{port}/health"
-    asyncio.run(_until_signal(collector, lambda: console.print(told)))
+    suspect = False
+    while True:
+        collector = Collector(load_gateway(config), adapter=adapter, suspect=suspect)
+        host, port = collector.health_listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        told = f"gateway {collector.gateway.id}, boot {collector.boot_id}: collecting; http://{host}:{port}/health"
+        if asyncio.run(_until_signal(collector, partial(console.print, told))):
+            break
+        # What can be read of the spool goes on in a new one; systemd would start it with the damaged one again.
+        suspect = True
+        time.sleep(_BREATH)
     console.print("stopped; what was captured is landed, or waits in the spool")
 
 
-async def _until_signal(collector: Any, ready: Callable[[], None] = lambda: None) -> None:
+async def _until_signal(collector: Any, ready: Callable[[], None] = lambda: None) -> bool:
+    """Whether it was stopped; otherwise the spool was found damaged."""
     stop = asyncio.Event()
     for kind in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends it as it ends everything
             asyncio.get_running_loop().add_signal_handler(kind, stop.set)
     ready()
-    await collector.run(stop)
+    try:
+        await collector.run(stop)
+    except Exception:
+        if stop.is_set() or not collector.spool.damage:
+            raise
+        _log.error("the spool was found damaged (%s); it is moved aside", collector.spool.damage)
+        return False
+    return True
 
 
 @app.command()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from base64 import b64decode
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -31,8 +31,10 @@ from edge_collector.codecs.records import position_of
 from edge_collector.column_map import load_map
 from edge_collector.gateway import Gateway
 from edge_collector.intake import Intake
+from edge_collector.key_file import KeyProblem
 from edge_collector.people import People, load_people
-from edge_collector.readings import AnyReading
+from edge_collector.readings import AnyReading, Dropped
+from edge_collector.salvage import lying_aside, open_spool
 from edge_collector.seal import SealPolicy, seal
 from edge_collector.segment import Manifest
 from edge_collector.serving import expect_certificate, listen, serve
@@ -42,7 +44,7 @@ from edge_collector.sources import Busy, Sink, http
 from edge_collector.sources.ble import Advertiser, BleScanner
 from edge_collector.sources.ble_records import RecordClient
 from edge_collector.sources.folder import FolderWatcher
-from edge_collector.spool import Depth, SealedSegment, Spool, SpoolFull
+from edge_collector.spool import Depth, SealedSegment, Spool, SpoolDamaged, SpoolFull
 from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -50,8 +52,13 @@ _log = logging.getLogger(__name__)
 _STEP: Final = 1.0
 """Seconds that the wall clock must leave the monotonic one to be told: what a time source slews in between is not."""
 _CLOCK_EVERY: Final = 5.0
+_SPOOL_EVERY: Final = 5.0
+_OPTED_OUT_EVERY: Final = 5.0
+_DAMAGED: Final = "spool damaged"
 _LAST_WORDS: Final = 10.0
-"""Seconds that an orderly stop gives the shipper to empty the spool."""
+"""Seconds that an orderly stop gives the shipper to empty the spool, as long as something is confirmed."""
+_LAST_PATIENCE: Final = 1.0
+"""Seconds that it waits for the next confirmation: what waits in the spool is safe there."""
 _FORGET_EVERY: Final = 86_400.0
 _LANDING_PATIENCE: Final = 3600.0
 """Seconds without an uplink that are nothing special."""
@@ -61,16 +68,22 @@ class Collector:
     """A gateway with all its parts; `run` until cancelled or `stop` is set."""
 
     def __init__(
-        self, gateway: Gateway, *, clock: Clock | None = None, target: Target | None = None, adapter: str | None = None
+        self,
+        gateway: Gateway,
+        *,
+        clock: Clock | None = None,
+        target: Target | None = None,
+        adapter: str | None = None,
+        suspect: bool = False,
     ) -> None:
-        """Reads keys, opens sockets and the spool.
+        """Reads keys, opens sockets and the spool; `suspect` says that an earlier collector found it damaged.
 
         Raises KeyProblem, MapError, TargetError, CannotListen, SpoolProblem.
         """
         settings = gateway.settings
         self.gateway, self.clock, self.tally = gateway, clock or SystemClock(), Tally()
-        self._adapter = adapter
-        people = load_people(gateway)
+        self._adapter, self._suspect = adapter, suspect
+        people = self._people = load_people(gateway)
         self._target = target or landing_target.target(gateway)
         signing = settings.landing.signing_key_file
         self._signing_key = load_signing_key(gateway.file(signing)) if signing else None
@@ -87,13 +100,19 @@ class Collector:
             undo.enter_context(listen(settings.http.host, settings.http.port)) if settings.http else None
         )
         self.boot_id = f"{self.clock.now():%Y%m%dT%H%M%S}.{secrets.token_hex(4)}"
-        self.spool = Spool(
+        self.spool, salvaged = open_spool(
             gateway.file(settings.gateway.spool),
             gateway_id=gateway.id,
             boot_id=self.boot_id,
             max_bytes=settings.gateway.spool_mb * 1024**2,
+            now=self.clock.now(),
+            suspect=self._suspect,
         )
         undo.callback(self.spool.close)
+        if salvaged is not None:
+            self.tally.alarms[_DAMAGED] = str(salvaged)
+            if salvaged.damaged:
+                self.tally.refused["spool", "damaged"] += 1  # a heartbeat tells it to whoever is far away
         self.intake = Intake(gateway, self.spool, people, self.clock, clock_id(), self.tally)
         self.folders = [
             FolderWatcher(
@@ -108,7 +127,7 @@ class Collector:
             )
             for watched in settings.folders
         ]
-        self._posted = http.application(gateway, self.intake.take) if settings.http else None
+        self._posted = http.application(gateway, self.intake.take, state=self.intake.state) if settings.http else None
         allocations = None
         if self._public_key is not None:
             allocations = Allocations(self._allocation_folder, self._public_key, self.tally)
@@ -120,7 +139,6 @@ class Collector:
         self._started = self.clock.monotonic()
         self._synced = False  # as far as what an earlier run of this machine's has captured knows
         self._landing_well_at = self._started
-        self._scanned: Counter[str] = Counter()
         self._told_refused: dict[tuple[str, str], int] = {}
         self.ready = asyncio.Event()
         self.left = Depth(0, 0, 0, 0, 0, None)
@@ -147,8 +165,10 @@ class Collector:
         settings = self.gateway.settings
         yield "intervals", self._every(settings.gateway.report_seconds, self.intake.close_intervals)
         yield "sealing", self._every(min(5.0, settings.landing.segment_seconds / 2), self.seal)
+        yield "spool", self._every(_SPOOL_EVERY, self._watch_spool, at_once=True)
         yield "clock", self._every(_CLOCK_EVERY, self.watch_clock, at_once=True)
         yield "heartbeat", self._every(settings.gateway.heartbeat_seconds, self.beat, at_once=True)
+        yield "opted out", self._every(_OPTED_OUT_EVERY, self._look_who_opted_out)
         yield "forgetting", self._every(_FORGET_EVERY, self._forget)
         yield "shipping", self.shipper.run()
         yield from self._bluetooth()
@@ -179,8 +199,7 @@ class Collector:
             return
         # Terminals and tills are listed too, so that the scanner knows where they are when they are to be connected.
         listened = {address: Advertiser() for address in logs} | advertisers
-        scanner = BleScanner(listened, self._take_advertised, self.clock, adapter=self._adapter)
-        self._scanned = scanner.counts
+        scanner = BleScanner(listened, self._take_advertised, self.clock, adapter=self._adapter, tally=self.tally)
         yield "scanner", scanner.run()
         connecting = asyncio.Lock()
         for address in logs:
@@ -200,16 +219,22 @@ class Collector:
 
     def _take_logged(self, address: str) -> Sink:
         async def take(readings: Sequence[AnyReading]) -> None:
-            keys = [reading.key for reading in readings if reading.key is not None]
-            # Without the rest of the key: a checksum of a record would let somebody try who it speaks of.
-            states = {_log_subject(address): "{}:{}".format(*position_of(keys[-1]))} if keys else {}
+            states = {}
+            for reading in readings:
+                if reading.key is not None:
+                    # Without the rest of the key: a checksum of a record would let somebody try who it speaks of.
+                    states[_log_subject(address)] = "{}:{}".format(*position_of(reading.key))
+                elif isinstance(reading, Dropped) and reading.reason == "rolled_back":
+                    # It is read from its oldest record on, also by who starts after a kill: by then it may have given
+                    # its numbers again.
+                    states[_log_subject(address)] = ""
             await self.intake.take("records", readings, states)
 
         return take
 
     def _resume_from(self, address: str) -> tuple[str, int] | None:
         last = self.intake.state(_log_subject(address))
-        if last is None:
+        if not last:
             return None
         log_id, sequence = position_of(last)
         return log_id, sequence + 1
@@ -261,10 +286,33 @@ class Collector:
         if abs(step) >= _STEP:
             _log.warning("the wall clock was set by %+.3f s", step)
             detail = "synced" if synced else "unsynced"
-            await self.intake.tell(
-                self._everywhere({"kind": "clock_step", "value": round(step * 1000), "detail": detail})
-            )
-            self._offset, self._stepped = offset, self._stepped + step
+            event = {"kind": "clock_step", "value": round(step * 1000), "detail": detail}
+            before, self._offset = self._offset, offset
+            try:
+                await self.intake.tell(self._everywhere(event))  # also where it is cancelled meanwhile, as in `beat`
+            except Exception:
+                self._offset = before
+                raise
+            self._stepped += step
+
+    async def _watch_spool(self) -> None:
+        """Raise an alarm while a damaged spool lies aside; end everything when this one is damaged: see `salvage`."""
+        if self.spool.damage:
+            raise SpoolDamaged(f"{self.spool.path} is damaged ({self.spool.damage})")
+        if not (aside := await asyncio.to_thread(lying_aside, self.spool.path)):
+            self.tally.alarms.pop(_DAMAGED, None)
+        else:
+            self.tally.alarms.setdefault(_DAMAGED, aside)
+
+    async def _look_who_opted_out(self) -> None:
+        """Follow the list; one that cannot be used is an alarm, and the last good one holds."""
+        try:
+            if await asyncio.to_thread(self._people.look_again):
+                _log.info("the list of those who opted out was read anew: %d", len(self._people.opted_out))
+        except KeyProblem as problem:
+            self.tally.alarms["opted out"] = f"{problem}; the last list that could be read holds"
+        else:
+            self.tally.alarms.pop("opted out", None)
 
     def _watch_landing(self) -> None:
         """Raise an alarm when the landing takes nothing from this gateway, or has not been reached for an hour."""
@@ -281,9 +329,6 @@ class Collector:
         waiting = {"kind": "heartbeat", "subject": self.gateway.id, "value": depth.records + depth.segment_rows}
         events = self._everywhere(waiting)
         now = self.clock.monotonic()
-        for reason, found in (("foreign_device", "foreign"), ("overflowed", "overflowed")):
-            if n := self._scanned[found]:
-                self.tally.refused["bluetooth", reason] = n
         for venue_id, device_id in sorted(
             (k.venue.id, k.device.id) for k in self.gateway.devices if k.met.source != "gateway"
         ):
@@ -297,8 +342,12 @@ class Collector:
         for (source, reason), n in sorted(refused.items()):
             if (more := n - self._told_refused.get((source, reason), 0)) > 0:
                 events += self._everywhere({"kind": "refused", "subject": reason, "value": more, "detail": source})
-        await self.intake.tell(events)
-        self._told_refused = refused
+        before, self._told_refused = self._told_refused, refused
+        try:
+            await self.intake.tell(events)  # also where it is cancelled meanwhile: told is told, and not once more
+        except Exception:
+            self._told_refused = before
+            raise
 
     def _everywhere(self, event: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         """An event of the gateway, told by its own device at each of its venues that has one."""
@@ -322,13 +371,25 @@ class Collector:
                 await self.beat()
             with suppress(SpoolFull):
                 await self.seal(everything=True)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS):
-                    await self.shipper.run(until_empty=True)
+            await self._ship_what_goes()
             self.left = await asyncio.to_thread(self.spool.depth)
             await self._target.close()
         finally:
             await asyncio.to_thread(self.spool.close)
+
+    async def _ship_what_goes(self) -> None:
+        """Ship until nothing waits, or nothing more is confirmed: an uplink that is down is not waited for."""
+        shipping = asyncio.ensure_future(self.shipper.run(until_empty=True))
+        ends, before = time.monotonic() + _LAST_WORDS, -1
+        try:
+            while time.monotonic() < ends and self.shipper.shipped.confirmed > before:
+                before = self.shipper.shipped.confirmed
+                done, _ = await asyncio.wait([shipping], timeout=min(_LAST_PATIENCE, _LAST_WORDS))
+                if done:
+                    break
+        finally:
+            shipping.cancel()
+            await asyncio.gather(shipping, return_exceptions=True)
 
 
 class _Outbox:

@@ -52,6 +52,8 @@ _WIDTHS: Final = (8, 16, 32)
 _NEAR_WRAP: Final = 16
 """People: how close to the top and to zero both sides of a wrap must have been heard."""
 _FRAMES: Final = 3
+_BLOCK: Final = 16
+"""Encryption counters that are taken for heard together after a start of the gateway: see `resumed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +113,13 @@ class CounterState:
 
     @property
     def lasting(self) -> tuple[object, ...]:
-        """What a kill must not take back: it changes when somebody passes, an interval or epoch ends, and with each
-        frame of an encrypted device, because one that was heard must never again look newer than all that were. The
-        rest is when and how often the same was said, which a gateway that starts again asks anew (`resumed`)."""
+        """What a kill must not take back: it changes when somebody passes, an interval or epoch ends, and with every
+        sixteenth frame of an encrypted device, because one that was heard must never again look newer than all that
+        were. The rest is when and how often the same was said, which a gateway that starts again asks anew
+        (`resumed`)."""
         heard = [(point.ins, point.outs) for point in (self.settled, self.main.newest)]
-        return (*heard, self.counter, self.recorded, self.highest, self.epoch, self.wrapped, self.ended, self.unpaired)
+        block = None if self.counter is None else self.counter // _BLOCK
+        return (*heard, block, self.recorded, self.highest, self.epoch, self.wrapped, self.ended, self.unpaired)
 
     def to_json(self) -> bytes:
         return _JSON.dump_json(self)
@@ -164,11 +168,17 @@ def count(
 
 
 def resumed(state: CounterState, at: float) -> CounterState:
-    """The state at a start of the gateway, when the clock of before means nothing: every wait begins anew."""
+    """The state at a start of the gateway, when the clock of before means nothing: every wait begins anew.
+
+    Any encryption counter of the last block may have been heard and not been written. So the device is at first
+    weighed as one that does not encrypt, until its counter leaves the block: what it counts meanwhile comes a little
+    later, and nothing of it is lost, because totals are cumulative.
+    """
     main = state.main.waits_anew(at)
+    counter = None if state.counter is None else state.counter | (_BLOCK - 1)
     # Whoever contradicted what still waited may have been forgotten (`CounterState.lasting`).
     main = replace(main, disputed=main.disputed or _is_ahead(state))
-    return replace(state, main=main, rival=state.rival and state.rival.waits_anew(at))
+    return replace(state, main=main, rival=state.rival and state.rival.waits_anew(at), counter=counter)
 
 
 def close_interval(

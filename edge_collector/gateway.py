@@ -156,11 +156,20 @@ class Landing(Entry):
     """Where segments go, and when one is finished: at so many rows, or so many seconds after its first record."""
 
     target: Annotated[str, AfterValidator(_address_of("https", "s3", "file"))]
+    mount_point: str | None = None
+    """Of a folder on a share: while nothing is mounted there, nothing is written."""
     token_file: str | None = None
     ca_file: str | None = None
     signing_key_file: str | None = None
     segment_rows: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
     segment_seconds: Annotated[Whole, Field(ge=1, le=86400)] = 60
+
+    @model_validator(mode="after")
+    def _is_mounted(self) -> Landing:
+        folder = self.target.removeprefix("file://")
+        if self.mount_point is not None and not Path(folder).is_relative_to(self.mount_point):
+            raise ValueError("mount_point belongs to a target that is a folder in it")
+        return self
 
 
 class Http(Entry):

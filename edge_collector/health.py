@@ -57,6 +57,7 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
             "clock_synced": clock.synced(),
             "spool": asdict(depth) | {"oldest": depth.oldest and depth.oldest.isoformat(timespec="seconds")},
             "seconds_since_heard": devices,
+            "allocations": await asyncio.to_thread(assigner.standing),
         }
         return JSONResponse(content, 503 if tally.alarms else 200)
 
@@ -66,7 +67,8 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
     async def assign(request: Request) -> Response:
         try:
             question = Question.model_validate_json(await read_body(request, _QUESTION_BYTES, _QUESTION_SECONDS))
-            taken = await asyncio.wrap_future(assigner.begin(**question.model_dump()))
+            began = assigner.begin(question.experiment_id, member_number=question.member_number, visit=question.visit)
+            taken = began.result() if began.done() else await asyncio.wrap_future(began)
         except BodyRefused as error:
             return JSONResponse({"error": str(error)}, error.status)
         except ValidationError as error:
@@ -78,7 +80,7 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
             return JSONResponse({"error": str(error)}, 503, {"Retry-After": "30"})
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        return JSONResponse(asdict(assigner.answer_of(taken)))
+        return JSONResponse(vars(assigner.answer_of(taken)))
 
     return Starlette(
         routes=[

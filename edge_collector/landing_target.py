@@ -13,4 +13,5 @@ def target(gateway: Gateway) -> Target:
     token = private_text(gateway.file(landing.token_file)).strip() if landing.token_file else None
     ca_file = gateway.file(landing.ca_file) if landing.ca_file else None
     address = landing.target if "://" in landing.target else str(gateway.file(landing.target))
-    return target_of(address, token=token, ca_file=ca_file)
+    mount_point = gateway.file(landing.mount_point) if landing.mount_point else None
+    return target_of(address, token=token, ca_file=ca_file, mount_point=mount_point)

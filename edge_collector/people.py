@@ -8,21 +8,53 @@ from __future__ import annotations
 import hmac
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.pseudonym import Pseudonymizer, load_pseudonymizer
 
+State = tuple[int, int, int, int] | None
+"""What changes when a file does; None where there is none."""
+_LONGEST_NUMBER: Final = 128
+"""Characters."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class People:
     """Pseudonyms of members, without those who opted out: of them not even a pseudonym is made to leave the gateway."""
 
     pseudonym_of: Pseudonymizer
     opted_out: frozenset[str] = frozenset()
-    """Their pseudonyms; the file's member numbers are not kept in memory."""
+    """Their pseudonyms; the file's member numbers are not kept in memory. Replaced as a whole, from any thread."""
+    opted_out_file: Path | None = None
+    _read: State = field(default=None, repr=False)
+    _seen: State = field(default=None, repr=False)
+
+    def look_again(self) -> bool:
+        """Read the list anew where it has changed and then stayed as it was since the last look; whether that was so.
+
+        A list that cannot be used, or holds nobody any more, changes nothing: rather nobody is named who should not be.
+        Raises KeyProblem then, and at every look until a better one lies there.
+        """
+        if self.opted_out_file is None:
+            return False
+        found = _state(self.opted_out_file)
+        settled, self._seen = found == self._seen, found
+        if found is not None and (found == self._read or not settled):
+            return False
+        opted_out = _opted_out(self.opted_out_file, self.pseudonym_of)
+        if _state(self.opted_out_file) != found:
+            return False  # it is being written; the next look sees the whole
+        if self.opted_out and not opted_out:
+            raise KeyProblem(
+                f"{self.opted_out_file} is empty, and {len(self.opted_out)} had opted out; "
+                "if nobody has any more, start edge-collector anew"
+            )
+        self.opted_out, self._read = opted_out, found
+        return True
 
     def delivery_key(self, name: str) -> str:
         """What a delivery is remembered by. Keyed, because a hash of a member and a time could be found by trying."""
@@ -47,8 +79,25 @@ def load_people(gateway: Gateway) -> People:
         raise KeyProblem(f"{key_file} cannot be read ({why}); a text file of mode 0600 is expected") from None
     if settings.opted_out_file is None:
         return People(pseudonym_of)
-    numbers = private_text(gateway.file(settings.opted_out_file)).split("\n")
-    return People(pseudonym_of, frozenset(pseudonym_of(number.strip()) for number in numbers if number.strip()))
+    path = gateway.file(settings.opted_out_file)
+    found = _state(path)
+    return People(pseudonym_of, _opted_out(path, pseudonym_of), path, found, found)
+
+
+def _opted_out(path: Path, pseudonym_of: Pseudonymizer) -> frozenset[str]:
+    numbers = [number.strip() for number in private_text(path).split("\n")]
+    for line, number in enumerate(numbers, start=1):
+        if len(number) > _LONGEST_NUMBER or not number.isprintable():  # what a power cut leaves are zeros
+            raise KeyProblem(f"{path}, line {line}: no member number is given; one on each line is expected")
+    return frozenset(pseudonym_of(number) for number in numbers if number)
+
+
+def _state(path: Path) -> State:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def private_text(path: Path) -> str:

@@ -38,8 +38,8 @@ class SealPolicy:
 
 
 _Row = tuple[int, str, str, int, int, int, int, str]
-"""A record as the spool holds it: seq, venue_id, device_id, wall_ms and dated_ms (both corrected), synced, shift_ms (how
-far times in the body have still to be moved), body. A plain tuple: names would take a tenth longer to seal."""
+"""A record as the spool holds it: seq, venue_id, device_id, wall_ms and dated_ms (both corrected), synced, shift_ms (by
+which times in the body have still to be moved), body. A plain tuple: to name its parts takes a tenth longer."""
 
 
 def seal(

@@ -146,7 +146,7 @@ async def serve(
         server_header=False,
         lifespan="off",
         limit_concurrency=200,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=1,  # what was not answered is sent again
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))

@@ -21,7 +21,7 @@ from edge_collector.accuracy import Accuracy, ManualCount, misplaced
 from edge_collector.contract import STREAMS
 from edge_collector.event_time import TimeZone
 from edge_collector.experiment import Experiment
-from edge_collector.settings import Day, Entry, Id, Name, Number, SettingsError, mistake
+from edge_collector.settings import Day, Entry, Id, Name, Number, SettingsError, Whole, mistake
 
 
 class SiteError(SettingsError):
@@ -85,6 +85,13 @@ class Activity(Entry):
     radius_m: Annotated[Number, Field(gt=0)] | None = None
 
 
+class Publishing(Entry):
+    """How figures are published: those that rest on some people, but fewer than `smallest_cell`, are left out."""
+
+    smallest_cell: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    """0 publishes all figures."""
+
+
 class Site(Entry):
     """The whole file. `identity` says whether terminals and orders know people by the same number."""
 
@@ -93,6 +100,7 @@ class Site(Entry):
     devices: list[Device] = Field(default_factory=list)
     activities: list[Activity] = Field(default_factory=list)
     experiments: list[Experiment] = Field(default_factory=list)
+    publication: Publishing = Field(default_factory=Publishing)
 
     def venue(self, venue_id: str) -> Venue:
         """The venue of this id. Raises KeyError where there is none."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,6 +71,8 @@ _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
 _DAY_MS: Final = 86_400_000
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNREADABLE: Final = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
 
 class SpoolFull(RuntimeError):
@@ -78,6 +81,10 @@ class SpoolFull(RuntimeError):
 
 class SpoolProblem(RuntimeError):
     """The spool cannot be used at all. The message says what to do."""
+
+
+class SpoolDamaged(SpoolProblem):
+    """The file cannot be read, or only in parts; `salvage` knows what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +209,8 @@ class Spool:
         self._working = Lock()
         """Held by the thread that uses the file."""
         self._next_seq = dict.fromkeys(STREAMS, 0)
+        self.damage = ""
+        """What was found damaged while it was used; from then on nothing more is taken."""
         try:
             self._db = self._writer.submit(self._open).result()
         except BaseException:
@@ -240,11 +249,11 @@ class Spool:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise SpoolProblem(f"{self.path} is in use by another edge-collector; stop that one first") from None
+            if is_damage(error):
+                raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
             raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
         except sqlite3.DatabaseError as error:
-            raise SpoolProblem(
-                f"{self.path} is damaged ({error}); move it aside, keep it for recovery, and start again"
-            ) from None
+            raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
@@ -256,9 +265,9 @@ class Spool:
     def take(self, entry: Entry, stamp: Stamp, *, at_once: bool = False) -> Future[Taken]:
         """Make `entry` durable; the future is done when it is. It raises SpoolFull where there is no room.
 
-        `at_once`: in the caller's own thread where nobody else is at work, so that it is done on return. Two changes of
-        thread take as long as a flush of a good disk. For who asks alone and somebody waits for; of many, each would
-        have a flush of its own.
+        `at_once`: in the caller's own thread where nobody else is at work, so that it is done on return: two changes of
+        thread take as long as a flush of a good disk. It is for what comes alone and is waited for, because each has a
+        flush of its own, and an event loop stands still for so long.
         """
         request = _Request(entry, stamp, Future())
         if at_once and self._working.acquire(blocking=False):
@@ -282,14 +291,17 @@ class Spool:
 
     def _commit(self, requests: Sequence[_Request]) -> None:
         try:
-            if self.bytes() >= self.max_bytes:
-                raise SpoolFull(
-                    f"the spool holds {self.max_bytes} bytes, which is all it may; is the landing reachable?"
-                )
+            if self.damage:
+                raise SpoolFull(f"the spool is damaged ({self.damage})")
             numbers = dict(self._next_seq)
             with _transaction(self._db):
+                if self.bytes() >= self.max_bytes:
+                    raise SpoolFull(
+                        f"the spool holds {self.max_bytes} bytes, which is all it may; is the landing reachable?"
+                    )
                 taken = [self._write(request, numbers) for request in requests]
         except BaseException as error:
+            self._note(error)
             full = isinstance(error, SpoolFull) or _is_full(error)
             if len(requests) > 1 and not full:  # one of them cannot be written; the others are not to blame
                 for request in requests:
@@ -461,10 +473,22 @@ class Spool:
         )
         return int((pages - free) * size)
 
-    def check(self) -> str:
-        """What is damaged in the file, in SQLite's words; empty where nothing is."""
-        (found,) = self._read("PRAGMA quick_check(1)")
-        return "" if found[0] == "ok" else str(found[0])
+    def check(self, seconds: float | None = None) -> str:
+        """What is damaged in the file, in SQLite's words; empty where nothing is, or is found in so many seconds."""
+
+        def read() -> str:
+            ends = None if seconds is None else time.monotonic() + seconds
+            if ends is not None:
+                self._db.set_progress_handler(lambda: time.monotonic() > ends, 200)
+            try:
+                (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            except sqlite3.DatabaseError as error:
+                return str(error) if is_damage(error) else ""
+            finally:
+                self._db.set_progress_handler(None, 0)
+            return "" if found == "ok" else str(found)
+
+        return self._submit(read).result()
 
     def depth(self) -> Depth:
         """How much waits."""
@@ -494,9 +518,17 @@ class Spool:
     def _submit(self, work: Callable[[], _T]) -> Future[_T]:
         def alone() -> _T:
             with self._working:
-                return work()
+                try:
+                    return work()
+                except sqlite3.DatabaseError as error:
+                    self._note(error)
+                    raise
 
         return self._writer.submit(alone)
+
+    def _note(self, error: BaseException) -> None:
+        if is_damage(error) and not self.damage:
+            self.damage = str(error)
 
 
 class _transaction:
@@ -521,6 +553,12 @@ class _transaction:
     def _roll_back(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether it says that the file itself cannot be read, and not that something was asked wrongly."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF in _DAMAGE or code in _UNREADABLE)
 
 
 def _is_full(error: BaseException) -> bool:

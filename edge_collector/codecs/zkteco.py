@@ -38,15 +38,17 @@ _BIOMETRIC: Final = frozenset(
 """Tables, and first words of lines of the operation log, that carry images or templates."""
 _MAX_LINE: Final = 1024
 _MEMBER_NUMBER: Final = re.compile(r"[0-9A-Za-z_.-]{1,32}")
+_STAMP: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
 _STATUS: Final = re.compile(r"[0-9]{1,3}")
 
 
 def handshake(serial: str, stamp: str = "") -> str:
     """What a terminal is told when it starts: send attendance, at once, and nothing else.
 
-    `stamp` is the last one that this terminal sent along; without one it goes on where it was.
+    `stamp` is the last one that this terminal sent along (`stamp_of`), of records that are durable here: it need not
+    send these again. Without one it goes on where it was.
     """
-    since = stamp if re.fullmatch(r"[0-9]{1,20}", stamp) else "None"
+    since = stamp if _STAMP.fullmatch(stamp) else "None"
     lines = (
         f"GET OPTION FROM: {re.sub('[^A-Za-z0-9_.-]', '', serial)}",
         f"ATTLOGStamp={since}",
@@ -61,6 +63,11 @@ def handshake(serial: str, stamp: str = "") -> str:
         "Encrypt=None",
     )
     return "\n".join(lines) + "\n"
+
+
+def stamp_of(table: str, stamp: str) -> str | None:
+    """How far a terminal has come with its log, as it says itself when it posts some of it; None of anything else."""
+    return stamp if table.upper() == "ATTLOG" and _STAMP.fullmatch(stamp) else None
 
 
 def accepted(lines: int) -> str:

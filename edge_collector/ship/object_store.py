@@ -86,11 +86,12 @@ class ObjectStoreTarget:
 class FolderTarget(ObjectStoreTarget):
     """A landing folder of this machine, or of a share that is mounted here.
 
-    It is never made: where a share is not mounted, its folder is missing or empty, and the SD card is no landing.
+    It is never made: where a share is not mounted, its folder is missing or empty, and the SD card is no landing. With
+    a `mount_point` this does not depend on what the folder below is like.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, mount_point: Path | None = None) -> None:
+        self._folder, self._mount_point = folder, mount_point
         super().__init__(lambda: LocalStore(self._existing()), str(folder))
 
     async def check(self) -> None:
@@ -110,6 +111,9 @@ class FolderTarget(ObjectStoreTarget):
         await asyncio.to_thread(flush_folder, (self._folder / place).parent)
 
     def _existing(self) -> Path:
+        # Another file system than around it; the unit's own bind mounts are none.
+        if self._mount_point is not None and not self._mount_point.is_mount():
+            raise Unreachable(f"nothing is mounted at {self._mount_point}; mount the share that {self._folder} is on")
         if not self._folder.is_dir():
             raise Unreachable(f"{self._folder} is no folder; make it, or mount the share that it is on")
         return self._folder

@@ -88,20 +88,23 @@ class TargetError(ValueError):
     """An address that is no target. The message says what is expected."""
 
 
-def target_of(address: str, *, token: str | None = None, ca_file: Path | None = None) -> Target:
+def target_of(
+    address: str, *, token: str | None = None, ca_file: Path | None = None, mount_point: Path | None = None
+) -> Target:
     """The target of a path, `file:///path`, `s3://bucket/prefix` or `https://host:port`. Raises TargetError.
 
     S3 takes its endpoint and credentials from the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...); `ca_file`
-    holds the certificates, PEM, of a private authority.
+    holds the certificates, PEM, of a private authority. A folder is written to only while something is mounted at its
+    `mount_point`, if it has one.
     """
     from edge_collector.ship.landing_service import LandingServiceTarget
     from edge_collector.ship.object_store import FolderTarget, bucket_target
 
     url = urlsplit(address)
     if "://" not in address:
-        return FolderTarget(Path(address))
+        return FolderTarget(Path(address), mount_point)
     if url.scheme == "file" and url.netloc in ("", "localhost") and url.path:
-        return FolderTarget(Path(unquote(url.path)))
+        return FolderTarget(Path(unquote(url.path)), mount_point)
     if url.scheme == "s3" and url.netloc:
         return bucket_target(address, ca_file=ca_file)
     if url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK):

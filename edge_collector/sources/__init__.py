@@ -9,12 +9,15 @@ What does not belong here: what bytes mean (`codecs`), what readings become (`in
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge_collector.clock import Clock
 from edge_collector.readings import AnyReading
+
+_FAREWELL: Final = 1.0
 
 
 class Busy(RuntimeError):
@@ -44,6 +47,14 @@ class Backoff:
         """It did not."""
         seconds, self._next = self._next, min(2 * self._next, self._longest)
         await self._clock.sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
+
+
+def patience(seconds: float) -> float:
+    """How long to wait for a Bluetooth stack when something ends: one that is stuck must not hold up an orderly stop,
+    after which BlueZ forgets this process anyway.
+    """
+    task = asyncio.current_task()
+    return min(seconds, _FAREWELL) if task is not None and task.cancelling() else seconds
 
 
 async def hand_over(readings: Sequence[AnyReading], sink: Sink, clock: Clock) -> None:

@@ -28,7 +28,8 @@ from edge_collector.clock import Clock
 from edge_collector.codecs import bthome
 from edge_collector.codecs.bthome import Sensor
 from edge_collector.readings import AnyReading
-from edge_collector.sources import Backoff, Sink, hand_over
+from edge_collector.sources import Backoff, Sink, hand_over, patience
+from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +69,10 @@ class BleScanner:
         silence: float = 60.0,
         refresh: float = 25.0,
         capacity: int = 10_000,
+        tally: Tally | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self._tally = tally or Tally()
         self._devices = {address.upper(): device for address, device in devices.items()}
         self._sink, self._clock = sink, clock
         self._bluez = BlueZScannerArgs(adapter=adapter) if adapter else BlueZScannerArgs()
@@ -112,7 +115,7 @@ class BleScanner:
                 await backoff.wait()
             finally:
                 with suppress(Exception):
-                    async with asyncio.timeout(_PATIENCE):
+                    async with asyncio.timeout(patience(_PATIENCE)):
                         await scanner.stop()
             if self.counts["heard"] > heard:
                 backoff.reset()
@@ -129,13 +132,17 @@ class BleScanner:
         address = device.address.upper()
         advertiser = self._devices.get(address)
         if advertiser is None:
-            self.counts["foreign"] += frame is not None
+            if frame is not None:
+                self.counts["foreign"] += 1
+                self._tally.refused["bluetooth", "foreign_device"] += 1
             return
         self._seen[address] = device
         if frame is not None:
             self._frames_at[address] = self._heard_at
             for reading in bthome.decode(frame, address, advertiser.key, advertiser.sensor):
-                self.counts["overflowed"] += len(self._readings) == self._readings.maxlen
+                if len(self._readings) == self._readings.maxlen:
+                    self.counts["overflowed"] += 1
+                    self._tally.refused["bluetooth", "overflowed"] += 1
                 self._readings.append(reading)
             self._news.set()
 

@@ -33,7 +33,7 @@ from edge_collector.codecs.records import (
     encode_control,
 )
 from edge_collector.readings import AnyReading
-from edge_collector.sources import Backoff, Sink, hand_over
+from edge_collector.sources import Backoff, Sink, hand_over, patience
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class RecordClient:
                 await self._wake.wait()
         finally:
             with suppress(Exception):
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(patience(_PATIENCE)):
                     await client.disconnect()
 
     async def _talk(self, client: BleakClient) -> None:

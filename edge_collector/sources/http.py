@@ -44,7 +44,9 @@ _PROBLEMS_TOLD: Final = 10
 class Taker(Protocol):
     """Where readings go; see `Intake.take`."""
 
-    async def __call__(self, source: str, readings: list[AnyReading], /) -> Receipt: ...
+    async def __call__(
+        self, source: str, readings: list[AnyReading], states: Mapping[str, str] | None = None, /
+    ) -> Receipt: ...
 
 
 class _Answer(Exception):
@@ -55,8 +57,17 @@ class _Answer(Exception):
         self.response = JSONResponse({"error": message}, status, headers)
 
 
-def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SECONDS) -> Starlette:
-    """The ASGI application. Raises KeyProblem for a token file that is absent or can be read by others."""
+def application(
+    gateway: Gateway,
+    take: Taker,
+    *,
+    state: Callable[[str], str | None] = lambda _: None,
+    body_seconds: float = _BODY_SECONDS,
+) -> Starlette:
+    """The ASGI application. `state` is what was kept with an earlier delivery, see `Intake.state`.
+
+    Raises KeyProblem for a token file that is absent or can be read by others.
+    """
     assert gateway.settings.http is not None
     senders = _Senders(gateway)
     most = gateway.settings.http.max_body_mb * 1024**2
@@ -86,17 +97,23 @@ def application(gateway: Gateway, take: Taker, *, body_seconds: float = _BODY_SE
         known = senders.known(request, "zkteco", serial)
         if request.method == "GET":
             await take("zkteco", [Alive(device=serial)])
-            return PlainTextResponse(zkteco.handshake(serial))
+            return PlainTextResponse(zkteco.handshake(serial, state(f"zkteco/{serial}") or ""))
         body = await read_body(request, most, body_seconds)
+        table = request.query_params.get("table", "")
         given = zkteco.decode(
-            request.query_params.get("table", ""),
+            table,
             body,
             serial,
             known.venue.time_zone,
             statuses=known.met.statuses or zkteco.STATUSES,
             direction=known.met.direction,
         )
-        await take("zkteco", given)
+        # Kept together with the records: a stamp that is handed back says that everything up to it is durable.
+        stamp = zkteco.stamp_of(table, request.query_params.get("Stamp", ""))
+        if stamp is None or state(subject := f"zkteco/{serial}") == stamp:
+            await take("zkteco", given)
+        else:
+            await take("zkteco", given, {subject: stamp})
         return PlainTextResponse(zkteco.accepted(zkteco.count_lines(body)))
 
     async def idle(request: Request) -> Response:

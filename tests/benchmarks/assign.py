@@ -6,7 +6,8 @@ The record of an assignment is flushed before the answer, so no answer is faster
 is that and nothing else: one row inserted and committed (WAL, synchronous=FULL). `new` units are asked for the first
 time; `known` ones again, which writes nothing. `bare` is uvicorn, as the gateway serves, with an application that
 answers two bytes: what HTTP takes. Questions over HTTP come one by one over one kept connection, written and read as
-plain bytes, so that it is the gateway and not the client that is measured.
+plain bytes, so that it is the gateway and not the client that is measured. All are asked in turn, some hundred times
+each, so that a busy second of the machine hits all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ minimum_effect = 0.1
 first_date = {today}
 last_date = {today}
 """
+ROUND = 250
 EDGE = """
 [gateway]
 id = "gw"
@@ -115,52 +117,46 @@ def prepare(folder: Path, port: int, users: int) -> None:
     path.write_bytes(signed(document, key))
 
 
-def timed(ask: Callable[[int], object], count: int) -> list[float]:
-    found = []
-    for n in range(count):
-        began = time.perf_counter()
-        ask(n)
-        found.append(time.perf_counter() - began)
-    return sorted(found)
+Ask = Callable[[int], object]
+"""Asked with -1 before each round, whose time does not count."""
 
 
-def sqlite_commits(folder: Path, count: int) -> list[float]:
-    db = sqlite3.connect(folder / "plain.db", isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "locking_mode=EXCLUSIVE"):
-        db.execute(f"PRAGMA {pragma}")
-    db.execute("CREATE TABLE records (id INTEGER PRIMARY KEY, body TEXT)")
-    found = timed(lambda n: db.execute("INSERT INTO records (body) VALUES (?)", ("x" * 300,)), count)
-    db.close()
-    return found
+@contextmanager
+def sqlite_commits(folder: Path) -> Iterator[Ask]:
+    with closing(sqlite3.connect(folder / "plain.db", isolation_level=None)) as db:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "locking_mode=EXCLUSIVE"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute("CREATE TABLE records (id INTEGER PRIMARY KEY, body TEXT)")
+        yield lambda n: db.execute("INSERT INTO records (body) VALUES (?)", ("x" * 300,))
 
 
-def library(folder: Path, count: int) -> tuple[list[float], list[float]]:
+@contextmanager
+def library(folder: Path) -> Iterator[Ask]:
     from edge_collector.collector import Collector
     from edge_collector.gateway import load_gateway
 
     collector = Collector(load_gateway(folder / "edge.toml"))
-    ask = collector.assigner.assign
-    assert ask("voucher", member_number="first", visit="0").allocation_id == "a1"
-    new = timed(lambda n: ask("voucher", member_number=str(n % 977), visit=f"a{n}"), count)
-    known = timed(lambda n: ask("voucher", member_number=str(n % 977), visit=f"a{n}"), count)
-    collector.spool.close()
-    collector.health_listener.close()
-    return new, known
+    assign = collector.assigner.assign
+    assert assign("voucher", member_number="first", visit="0").allocation_id == "a1"
+    try:
+        yield lambda n: assign("voucher", member_number=str(n % 977), visit=f"a{n}")
+    finally:
+        collector.spool.close()
+        collector.health_listener.close()
 
 
-def loopback(folder: Path, port: int, count: int) -> tuple[list[float], list[float], float]:
-    """New units, the same again, and the cpu seconds of the gateway for each new one."""
+@contextmanager
+def loopback(folder: Path, port: int) -> Iterator[tuple[Ask, int]]:
+    """And the process that answers."""
     collecting = "from edge_collector.cli import main; main()"
-    with started(collecting, "run", "-c", str(folder / "edge.toml")) as process, connected(port) as connection:
+    with started(collecting, "run", "-c", str(folder / "edge.toml")) as process:
+        client = Client(port)
 
         def ask(n: int) -> None:
             question = {"experiment_id": "voucher", "member_number": str(n % 977), "visit": f"b{n}"}
-            post(connection, json.dumps(question).encode())
+            client.post(json.dumps(question).encode(), anew=n < 0)
 
-        ask(-1)
-        before = cpu_of(process.pid)
-        new = timed(ask, count)
-        return new, timed(ask, count), (cpu_of(process.pid) - before) / count / 2
+        yield ask, process.pid
 
 
 BARE = """
@@ -178,11 +174,12 @@ asyncio.run(serve(Starlette(routes=[Route("/assign", answer, methods=["POST"])])
 """
 
 
-def bare(port: int, count: int) -> list[float]:
+@contextmanager
+def bare(port: int) -> Iterator[Ask]:
     question = b'{"experiment_id": "voucher", "member_number": "13", "visit": "b13"}'
-    with started(BARE, str(port)), connected(port) as connection:
-        post(connection, question)
-        return timed(lambda n: post(connection, question), count)
+    with started(BARE, str(port)):
+        client = Client(port)
+        yield lambda n: client.post(question, anew=n < 0)
 
 
 @contextmanager
@@ -197,21 +194,29 @@ def started(program: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def connected(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+class Client:
+    """One connection that is kept, but not through the rounds of others, which are longer than a server waits."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def post(self, body: bytes, *, anew: bool) -> None:
+        if anew:
+            self._connection = socket.create_connection(("127.0.0.1", self._port))
+            self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        head = f"POST /assign HTTP/1.1\r\nHost: gateway\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._connection.sendall(head.encode() + body)
+        answer = self._connection.recv(65536)
+        while not answer.endswith(b"}"):
+            more = self._connection.recv(65536)
+            assert more, answer
+            answer += more
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
 
 
-def post(connection: socket.socket, body: bytes) -> None:
-    head = f"POST /assign HTTP/1.1\r\nHost: gateway\r\nContent-Length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body)
-    answer = connection.recv(65536)
-    while not answer.endswith(b"}"):
-        more = connection.recv(65536)
-        assert more, answer
-        answer += more
-    assert answer.startswith(b"HTTP/1.1 200 "), answer
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def cpu_of(pid: int) -> float:
@@ -228,37 +233,50 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--users", type=int, default=20_000, help="Known to the allocation.")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="venue-bench-", dir=Path.cwd()) as name:
-        folder = Path(name)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        prepare(folder, port, given.users)
-        before = sqlite_commits(folder, given.count)
-        new, known = library(folder, given.count)
-        posted, posted_again, cpu = loopback(folder, port, given.count)
-        served = bare(port, given.count)
-        (folder / "plain.db").unlink()
-        plain = sorted(before + sqlite_commits(folder, given.count))
+    found: dict[str, list[float]] = {}
+    cpu = 0.0
+    with tempfile.TemporaryDirectory(prefix="venue-bench-", dir=Path.cwd()) as name, ExitStack() as opened:
+        folders = [Path(name) / kind for kind in ("library", "served")]
+        ports = [free_port() for _ in folders]
+        for folder, port in zip(folders, ports, strict=True):
+            folder.mkdir()
+            prepare(folder, port, given.users)
+        over_http, gateway = opened.enter_context(loopback(folders[1], ports[1]))
+        in_library = opened.enter_context(library(folders[0]))
+        contenders: dict[str, Ask] = {
+            "sqlite: insert, commit": opened.enter_context(sqlite_commits(Path(name))),
+            "loopback HTTP, bare": opened.enter_context(bare(free_port())),
+            "library call, new unit": in_library,
+            "loopback HTTP, new unit": over_http,
+            "library call, known unit": in_library,
+            "loopback HTTP, known unit": over_http,
+        }
+        for first in range(0, given.count, ROUND):
+            for label, ask in contenders.items():
+                ask(-1)
+                cpu -= cpu_of(gateway) if label == "loopback HTTP, new unit" else 0
+                for n in range(first, min(first + ROUND, given.count)):
+                    began = time.perf_counter()
+                    ask(n)
+                    found.setdefault(label, []).append(time.perf_counter() - began)
+                cpu += cpu_of(gateway) if label == "loopback HTTP, new unit" else 0
+    for times in found.values():
+        times.sort()
+    plain = found["sqlite: insert, commit"]
     rows = [["", "p50 ms", "p99 ms", "max ms", "p50 / sqlite", "p99 / sqlite"]]
-    for label, found in (
-        ("sqlite: insert, commit", plain),
-        ("loopback HTTP, bare", served),
-        ("library call, new unit", new),
-        ("loopback HTTP, new unit", posted),
-        ("library call, known unit", known),
-        ("loopback HTTP, known unit", posted_again),
-    ):
-        cells = [f"{at(found, share):.3f}" for share in (0.5, 0.99, 1)]
-        rows.append([label, *cells, *(f"{at(found, share) / at(plain, share):.2f}" for share in (0.5, 0.99))])
+    for label, times in found.items():
+        cells = [f"{at(times, share):.3f}" for share in (0.5, 0.99, 1)]
+        rows.append([label, *cells, *(f"{at(times, share) / at(plain, share):.2f}" for share in (0.5, 0.99))])
     print(f"{given.count:,} questions each, {given.users:,} users in the allocation; {machine()}\n")
     table(rows)
     print("\nA new unit waits for one fsync of the spool's disk: what that takes is the row of sqlite.")
-    print(f"The gateway takes {cpu * 1e6:.0f} cpu us for a question over HTTP.\n")
-    goal("ms of a library call at p99, new unit", at(new, 0.99), 1)
-    goal("ms of a library call at p99, known unit", at(known, 0.99), 1)
-    goal("ms over loopback HTTP at p99, new unit", at(posted, 0.99), 1)
-    met = goal("times the bare commit at p99", at(new, 0.99) / at(plain, 0.99), 2)
-    sys.exit(0 if met else 1)
+    print(f"The gateway takes {cpu / given.count * 1e6:.0f} cpu us for a new unit over HTTP.\n")
+    met = [
+        goal(f"ms at p99, {label}", at(times, 0.99), 1)
+        for label, times in found.items()
+        if label not in ("sqlite: insert, commit", "loopback HTTP, bare")
+    ]
+    sys.exit(0 if all(met) else 1)
 
 
 if __name__ == "__main__":

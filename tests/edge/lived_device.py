@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from edge_collector.counting import CounterState, Counts, EpochOpened, Told, close_interval, count
+from edge_collector.counting import CounterState, Counts, EpochOpened, Told, close_interval, count, resumed
 from edge_collector.readings import Dropped, Totals
 from edge_collector.voices import Rules
 
@@ -27,6 +27,8 @@ class Gateway:
     luck: Random
     loss: float = 0.0
     state: CounterState | None = None
+    kept: CounterState | None = None
+    """What would survive a kill: the gateway writes only what must."""
     told: list[Told] = field(default_factory=list)
     heard: list[Totals] = field(default_factory=list)
     landed: list[Counts] = field(default_factory=list)
@@ -53,18 +55,25 @@ class Gateway:
         self.heard.append(said)
         self.state, told = count(self.state, said, now - self.clock_began, RULES)
         self.told += told
+        self._keep()
 
     def close(self, now: float, seconds: float = 60) -> None:
         if self.state is not None:
             self.state, intervals = close_interval(self.state, MIDNIGHT + timedelta(seconds=now), seconds)
             self.landed += [i.counts for i in intervals]
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.state is not None and (self.kept is None or self.kept.lasting != self.state.lasting):
+            self.kept = self.state
 
     def crash(self, now: float) -> None:
         """The machine restarts: what was kept is read back, and its clock begins anew."""
         self._on_the_way.clear()
         self.clock_began = now
-        if self.state is not None:
-            self.state = CounterState.from_json(self.state.to_json())
+        if self.kept is not None:
+            self.kept = CounterState.from_json(self.kept.to_json())
+            self.state = resumed(self.kept, 0.0)
 
     @property
     def counted(self) -> tuple[int, int]:

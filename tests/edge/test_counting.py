@@ -284,6 +284,40 @@ def test_a_device_that_is_swapped_again_soon_has_counted(encrypted: bool) -> Non
     assert gateway.counted == (10, 0)
 
 
+def test_an_encrypted_frame_that_was_heard_before_a_kill_is_no_news_after_it() -> None:
+    gateway = Gateway(Random(0))
+    for n in range(8):
+        say(gateway, n * SAID, ins=6, number=100 + n, encrypted=True)
+    assert gateway.kept is not None
+    assert gateway.kept.counter == 100  # the others were not worth a write
+    gateway.crash(17)
+    for n in range(20):
+        say(gateway, 20 + n * SAID, ins=0, number=n, encrypted=True)  # it got a new battery meanwhile
+    for n in range(20):
+        say(gateway, 60 + n * SAID, ins=6, number=100 + n % 8, encrypted=True)
+        say(gateway, 61 + n * SAID, ins=0, number=20 + n, encrypted=True)
+    assert gateway.counted == (0, 0)
+    assert [e.epoch for e in gateway.epochs()] == [2]
+
+
+def test_an_encrypted_device_is_believed_at_once_again_soon_after_a_kill() -> None:
+    gateway = Gateway(Random(0))
+    say(gateway, 0, ins=6, number=100, encrypted=True)
+    gateway.crash(1)
+    for n in range(12):
+        say(gateway, 2 + n / 10, ins=7 + n, number=101 + n, encrypted=True)
+    assert gateway.counted == (12, 0)
+
+
+def test_of_sixteen_encrypted_frames_one_is_written() -> None:
+    gateway, written = Gateway(Random(0)), set()
+    for n in range(160):
+        say(gateway, n, ins=6, number=n, encrypted=True)
+        assert gateway.kept is not None
+        written.add(gateway.kept.counter)
+    assert len(written) == 10
+
+
 def test_states_survive_as_json() -> None:
     device, gateway = one_gateway()
     device.reboot(swap=True)

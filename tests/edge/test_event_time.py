@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_collector.event_time import event_date, event_date_spans, rfc_3339, to_instant
@@ -24,6 +24,7 @@ ZONES = st.sampled_from(
 STARTS = st.sampled_from([time(0), time(2, 30), time(4), time(23, 59)])
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(2024, 1, 1), datetime(2027, 12, 31)), ZONES, STARTS)
 def test_an_instant_lies_in_the_spans_of_its_event_date_and_of_no_other(
     at: datetime, zone: str, day_starts_at: time

@@ -92,7 +92,7 @@ def test_the_kernel_is_asked_whether_the_clock_is_synced(
             return answer
 
     monkeypatch.setattr(clock.sys, "platform", platform)
-    monkeypatch.setattr(clock.ctypes, "CDLL", lambda *_, **__: Kernel)
+    monkeypatch.setattr(clock, "_library", lambda: Kernel)
     assert SystemClock().synced() is synced
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
+from unittest.mock import patch
+
+from bleak import BleakScanner
 
 from edge_collector.readings import Alive, Dropped, Totals, Trigger
 from edge_collector.sources.ble import Advertiser, BleScanner
+from edge_collector.tally import Tally
 from edge_collector.testing.devices import MotionSensor, PairSensor, TriggerSensor
 from tests.edge.ble.hall import Hall, in_hall
 
@@ -73,13 +79,30 @@ async def test_motion_and_triggers(hall: Hall) -> None:
 
 @in_hall
 async def test_strangers_are_ignored_and_counted(hall: Hall) -> None:
-    scanner = await scanning(hall, {DOOR: Advertiser()})
+    tally = Tally()
+    scanner = await scanning(hall, {DOOR: Advertiser()}, tally=tally)
     PairSensor(hall.radio, STREET).advertise()
     hall.radio.transmit(EDGE, bytes.fromhex("020106" + "03ff4c00"))  # a telephone
     PairSensor(hall.radio, DOOR).advertise()
     await hall.until(lambda: hall.inbox.readings)
     assert [reading.device for reading in hall.inbox.readings] == [DOOR]
     assert (scanner.counts["heard"], scanner.counts["foreign"]) == (3, 1)
+    assert tally.refused == {("bluetooth", "foreign_device"): 1}  # at once, for who looks at /metrics
+
+
+@in_hall
+async def test_a_stop_does_not_wait_for_a_bluetooth_stack_that_is_stuck(hall: Hall) -> None:
+    async def stuck(_: object) -> None:
+        await asyncio.sleep(3600)
+
+    scanner = BleScanner({DOOR: Advertiser()}, hall.inbox, hall.clock)
+    running = asyncio.create_task(scanner.run())
+    await hall.until(lambda: hall.radio.adapter("hci0").scanning)
+    began = time.monotonic()
+    with patch.object(BleakScanner, "stop", stuck):
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert 0.9 < time.monotonic() - began < 5
 
 
 @in_hall

@@ -147,7 +147,7 @@ NOT_IN_FORCE = {
     "absent": (lambda box: None, "there is no allocation"),
     "yesterday's": (
         lambda box: allocate(box, day=TODAY - timedelta(days=1), event_date="2026-01-07"),
-        "there is no allocation",
+        "the allocation is stale: it is for 2026-01-07, today is 2026-01-08",
     ),
     "yesterday's under today's name": (lambda box: allocate(box, event_date="2026-01-07"), "holds voucher on"),
     "another experiment's": (lambda box: allocate(box, experiment_id="greeting"), "holds greeting on"),
@@ -199,7 +199,23 @@ def test_yesterdays_allocation_is_not_used_after_the_day_has_begun(box: Box) -> 
     with desk(box, clock) as opened:
         assert opened.ask("voucher", "1").allocation_id == "a1"
         asyncio.run(clock.advance(60))
-        assert opened.ask("voucher", "2").remark == "there is no allocation"
+        assert opened.ask("voucher", "2").remark.startswith("the allocation is stale: it is for 2026-01-08")
+
+
+def test_a_stale_allocation_is_told_in_record_and_health_until_todays_is_there(box: Box) -> None:
+    for days in (3, 2):
+        allocate(box, day=TODAY - timedelta(days=days), event_date=str(TODAY - timedelta(days=days)))
+    allocate(box, OTHER_KEY, TODAY - timedelta(days=1), event_date=str(TODAY - timedelta(days=1)))  # nobody's
+    with desk(box) as opened:
+        stale = "the allocation is stale: it is for 2026-01-06, today is 2026-01-08"
+        assert opened.ask("voucher", "1").remark == stale
+        assert opened.assigner.standing() == {"voucher": f"{stale}; the fixed shares hold"}
+        allocate(box)
+        assert opened.ask("voucher", "2").allocation_id == "a1"
+        assert opened.assigner.standing() == {"voucher": "a1 of 2026-01-08"}
+        records = opened.records()
+    assert [r.get("remark") for r in records] == [stale, None]
+    assert (records[0]["propensity"], records[0]["allocation_id"]) == (0.5, None)
 
 
 # A unit keeps its arm -------------------------------------------------------------------------------------------------
@@ -408,7 +424,7 @@ def test_allocations_of_today_and_tomorrow_are_fetched_once_and_hold_off_line(bo
     assert fetch(box) == 0
     with desk(box) as opened:
         assert opened.ask("voucher").allocation_id == "a1"
-    with desk(box, VirtualClock(MORNING + timedelta(days=1))) as opened:
+    with desk(box, VirtualClock(MORNING + timedelta(days=1)), boot_id="b2") as opened:
         assert opened.ask("voucher", "2").allocation_id == "a2"
 
 
@@ -432,6 +448,9 @@ def test_old_allocations_are_thrown_away_a_week_later(box: Box) -> None:
     kept = path_of(box.root / "allocations", "voucher", TODAY)
     fetch(box, at=MORNING + timedelta(days=7))
     assert kept.exists()
+    fetch(box, at=MORNING + timedelta(days=8))
+    assert kept.exists()  # the last one: of it is said that it is stale
+    allocate(box, day=TODAY + timedelta(days=1), event_date=str(TODAY + timedelta(days=1)))
     fetch(box, at=MORNING + timedelta(days=8))
     assert not kept.exists()
 

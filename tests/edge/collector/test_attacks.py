@@ -125,6 +125,38 @@ def test_headers_that_do_not_end(box: Box, monkeypatch: pytest.MonkeyPatch, star
     attack(box, do)
 
 
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"GET /", b"a" * 4096),
+        (b"GET /health HTTP/1.1\r\nX-A: ", b"a" * 4096),
+        (b"GET /health HTTP/1.1\r\n", b"X-A: b\r\n" * 512),
+        (b"POST /assign HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a" * 4096),
+        (GET, GET[:-2] + b"X-A: " + b"a" * 200_000),
+    ],
+    ids=["path", "header", "headers", "chunk", "second request"],
+)
+def test_headers_without_an_end_are_not_kept(box: Box, start: bytes, more: bytes) -> None:
+    async def do(posting: Door, health: Door, _: Collector) -> None:
+        for door in (posting, health):
+            reader, writer = await door.connect()
+            listening = asyncio.ensure_future(hears_the_end(reader))
+            sent = 0
+            with suppress(ConnectionError):
+                writer.write(start)
+                while not listening.done() and sent < 8 * 1024**2:
+                    writer.write(more)
+                    sent += len(more)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                await listening
+            assert sent < 8 * 1024**2
+            writer.close()
+
+    attack(box, do)
+
+
 def test_a_connection_that_was_kept_is_not_kept_for_ever(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving._Impatient, "header_seconds", 0.3)
 

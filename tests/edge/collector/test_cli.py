@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +31,9 @@ PROGRAM = (
 )
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+def command(*arguments: str | Path, first: str = "", patient: bool = False) -> list[str]:
+    program = PROGRAM.replace("_LAST_WORDS = 1.0", "_LAST_WORDS = 10.0") if patient else PROGRAM
+    return [sys.executable, "-c", first + program, *map(str, arguments)]
 
 
 @pytest.fixture
@@ -44,10 +47,13 @@ def listen_on(box: Box, port: int) -> None:
 
 
 @contextmanager
-def running(box: Box) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and its health address; killed if a test fails."""
+def running(box: Box, first: str = "", *, patient: bool = False) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its health address; killed if a test fails. `first` is done before it begins."""
     process = subprocess.Popen(
-        command("run", "-c", box.root / "edge.toml"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("run", "-c", box.root / "edge.toml", first=first, patient=patient),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:
@@ -108,6 +114,86 @@ def test_without_a_landing_it_works_and_keeps_everything(box: Box) -> None:
     assert len(box.landed("orders")) == 1
 
 
+class Silence:
+    """A landing that takes connections and says nothing, ever."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("uplink", ["refuses", "is silent"])
+def test_it_stops_at_once_where_the_uplink_is_dead_and_loses_nothing(
+    box: Box, monkeypatch: pytest.MonkeyPatch, uplink: str, how: signal.Signals
+) -> None:
+    port = free_port()
+    listen_on(box, port)
+    with Silence() as silence:
+        address = silence.address if uplink == "is silent" else f"http://127.0.0.1:{free_port()}"
+        text = (box.root / "edge.toml").read_text()
+        box.secret("token", "x")
+        box.secret("edge.toml", text.replace('target = "landing"', f'target = "{address}"\ntoken_file = "token"'))
+        with running(box, patient=True) as (process, _), socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"POST /readings/riverside/till HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            for n in range(3):
+                url = f"http://127.0.0.1:{port}/readings/riverside/till"
+                assert httpx.post(url, json=order(n), trust_env=False).status_code == 200
+            began = time.monotonic()
+            process.send_signal(how)
+            process.communicate(timeout=60)
+            took = time.monotonic() - began
+            assert process.returncode == 0
+    assert took < 4  # two, and a machine that does other things
+    spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id="b", max_bytes=10**9)
+    assert spool.depth().records == 0  # sealed
+    assert spool.depth().segment_rows > 3
+    spool.close()
+
+
+def alarm_of(health: str) -> str:
+    return str(httpx.get(f"{health}/health", trust_env=False).json()["alarms"].get("spool damaged"))
+
+
+def test_a_file_that_is_no_spool_any_more_stops_nobody(box: Box) -> None:
+    (box.root / "spool.db").write_bytes(b"no database at all, but long enough to be looked at" * 99)
+    with running(box) as (process, health):
+        assert "records, states, assigned, delivered, segments cannot be read" in alarm_of(health)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert box.landed("gateway_events")
+    assert len(list(box.root.glob("spool.db.damaged-*"))) == 1
+
+
+def test_damage_that_is_met_while_it_works_makes_a_new_beginning_by_itself(box: Box) -> None:
+    """A start looks for ten seconds at most; here not at all."""
+    from tests.edge.collector.test_salvage import damage, fill, page_of
+
+    path = box.root / "spool.db"
+    fill(path)
+    damage(path, page_of(path, b'"k1:3000"'))
+    blind = "from edge_collector.spool import Spool; Spool.check = lambda *_: ''\n"
+    with running(box, blind) as (process, _):
+        assert process.stdout is not None
+        guard = threading.Timer(60, process.kill)
+        guard.daemon = True
+        guard.start()
+        health = re.search(r"http://[^/]+", process.stdout.readline())  # of the second collector
+        assert health
+        assert "something of records cannot be read" in alarm_of(health[0])
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    landed = {r["seq"] for r in box.landed("face_visits") if r["boot_id"] == "b1"}
+    assert 5000 - 60 < len(landed) < 5000
+
+
 def test_one_collector_at_a_time_has_a_spool(
     box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,10 +219,6 @@ def test_a_port_that_is_taken(
         said = wrong(monkeypatch, capsys, "run", "-c", box.root / "edge.toml")
     why = "cannot be listened on (Address already in use)"
     assert said == f"{address} {why}; choose another gateway.health or http.listen in edge.toml"
-
-
-def break_spool(box: Box) -> None:
-    (box.root / "spool.db").write_bytes(b"no database at all, but long enough to be looked at" * 99)
 
 
 def old_spool(box: Box) -> None:
@@ -175,8 +257,7 @@ WRONG = {
         "are no certificate and its key",
     ),
     "no signing key": (replace('target = "landing"', 'target = "landing"\nsigning_key_file = "s"'), "no signing key"),
-    "a damaged spool": (break_spool, r"is damaged \(file is not a database\); move it aside, keep it for recovery"),
-    "a later spool": (old_spool, "has layout 99; this edge-collector reads 1"),
+    "a later spool": (old_spool, "has layout 99; this edge-collector reads"),
     "no folder of a spool": (replace('id = "gw"', 'id = "gw"\nspool = "edge.toml/spool.db"'), "edge.toml: "),
     "no map": (
         replace("[http]", '[[folders]]\npath = "in"\nmap = "map.toml"\n\n[http]'),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -90,6 +91,8 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "target in the clear": ('target = "landing"', 'target = "http://landing.example/"', "landing.target: 'http://landing.example/' is given; beyond this machine https://"),
     "target like loopback": ('target = "landing"', 'target = "http://localhost.example"', "landing.target: 'http://localhost.example' is given; beyond this machine"),
     "target port": ('target = "landing"', 'target = "https://x:99999"', "landing.target: 'https://x:99999' is given"),
+    "mount point of a service": ('target = "landing"', 'target = "https://x"\nmount_point = "/mnt/share"', "landing: a table is given; mount_point belongs to a target that is a folder in it"),
+    "mount point elsewhere": ('target = "landing"', 'target = "/mnt/share/landing"\nmount_point = "/mnt/other"', "landing: a table is given; mount_point belongs to"),
     "segment rows": ("segment_seconds = 10", "segment_rows = 0", "landing.segment_rows: 0 is given"),
     "segment seconds": ("segment_seconds = 10", "segment_seconds = 86401", "landing.segment_seconds: 86401 is given"),
     "unknown word": ("segment_seconds = 10", "seconds = 10", "landing.seconds: is not known here"),
@@ -241,6 +244,97 @@ def test_who_opted_out_has_no_name_here(tmp_path: Path) -> None:
     assert str(people.user_id("13087")).startswith("k1:")
     (tmp_path / "out.txt").chmod(0o644)
     assert "can be read by others" in key_problem(load_gateway(tmp_path / "edge.toml"))
+
+
+class OptOutList:
+    """The list of a gateway, and what a running one makes of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.box = Box(root)
+        self.path = self.box.secret("out.txt", "13085\n")
+        listed = ("[landing]", '[pseudonyms]\nopted_out_file = "out.txt"\n\n[landing]')
+        self.people = load_people(load(root, changes=(listed,)))
+
+    def write(self, content: bytes) -> None:
+        self.path.write_bytes(content)
+
+    def is_named(self, number: str) -> bool:
+        return self.people.user_id(number) is not None
+
+    def look(self) -> bool:
+        """Twice: what changes between two looks is still being written."""
+        self.people.look_again()
+        return self.people.look_again()
+
+
+def test_who_opts_out_while_the_gateway_runs_is_not_named_any_more(tmp_path: Path) -> None:
+    out = OptOutList(tmp_path)
+    assert (out.is_named("13085"), out.is_named("13086")) == (False, True)
+    assert not out.look()  # nothing has changed
+    out.write(b"13085\n13086\n")
+    assert not out.people.look_again()  # it may be in the midst of being written
+    assert out.is_named("13086")
+    assert out.people.look_again()
+    assert (out.is_named("13085"), out.is_named("13086")) == (False, False)
+    replaced = tmp_path / "new"
+    replaced.write_bytes(b"13086\n13087\n")  # as many bytes, under the same name
+    replaced.chmod(0o600)
+    replaced.rename(out.path)
+    assert out.look()
+    assert [out.is_named(n) for n in ("13085", "13086", "13087")] == [True, False, False]
+
+
+BROKEN_LISTS = {
+    "gone": (lambda out: out.path.unlink(), "cannot be read (No such file or directory)"),
+    "open to others": (lambda out: (out.write(b"13086\n"), out.path.chmod(0o644)), "can be read by others"),
+    "not UTF-8": (lambda out: out.write(b"\xff\xfe1\n"), "cannot be read (not UTF-8)"),
+    "zeros after a power cut": (lambda out: out.write(bytes(512)), "line 1: no member number is given"),
+    "no lines": (lambda out: out.write(b"13085 " * 99), "line 1: no member number is given"),
+    "cut to nothing": (lambda out: out.write(b""), "is empty, and 1 had opted out"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_LISTS)
+def test_a_list_that_cannot_be_used_leaves_the_last_good_one_in_force(tmp_path: Path, name: str) -> None:
+    out = OptOutList(tmp_path)
+    spoil, expected = BROKEN_LISTS[name]
+    spoil(out)
+    for _ in range(2):  # as long as it is so
+        with pytest.raises(KeyProblem) as raised:
+            out.look()
+        assert expected in str(raised.value)
+        assert not out.is_named("13085")
+    out.path.touch()
+    out.path.chmod(0o600)
+    out.write(b"13085\n13086\n")
+    assert out.look()
+    assert not out.is_named("13086")
+
+
+def test_a_list_that_cannot_be_used_is_an_alarm(tmp_path: Path) -> None:
+    from edge_collector.collector import Collector
+
+    out = OptOutList(tmp_path)
+    box = Box(tmp_path)
+    box.write(
+        '\n[pseudonyms]\nopted_out_file = "out.txt"\n' + device("gateway", "gateway"),
+        devices={"gateway": "gateway_events"},
+    )
+    box.secret("edge.toml", (tmp_path / "edge.toml").read_text().replace('[http]\nlisten = "127.0.0.1:0"\n', ""))
+
+    async def main() -> None:
+        async with box.running() as running:
+            collector: Collector = running
+            out.write(bytes(9))
+            for _ in range(2):
+                await collector._look_who_opted_out()
+            assert "the last list that could be read holds" in collector.tally.alarms["opted out"]
+            out.write(b"13085\n")
+            for _ in range(2):
+                await collector._look_who_opted_out()
+            assert "opted out" not in collector.tally.alarms
+
+    asyncio.run(main())
 
 
 def test_every_stream_has_a_way_in() -> None:

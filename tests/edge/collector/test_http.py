@@ -98,6 +98,37 @@ def test_a_terminal_posts_its_log(box: Box) -> None:
     assert refused["value"] >= 1
 
 
+def test_a_terminal_is_told_how_far_its_log_is_durable_here_also_after_a_restart(box: Box) -> None:
+    """So that it does not send all of it again. What was not kept is not counted as kept."""
+    hello = {"SN": "ZK1", "options": "all"}
+    log = {"SN": "ZK1", "table": "ATTLOG"}
+
+    def line(second: int) -> bytes:
+        return f"13085\t{datetime.now(UTC):%Y-%m-%d %H:%M}:{second:02d}\t0\t15\t0\n".encode()
+
+    async def first(collector: Collector, client: httpx.AsyncClient) -> None:
+        assert "\nATTLOGStamp=None\n" in (await client.get("/iclock/cdata", params=hello)).text
+        await client.post("/iclock/cdata", params=log | {"Stamp": "821310630"}, content=line(1))
+        assert "\nATTLOGStamp=821310630\n" in (await client.get("/iclock/cdata", params=hello)).text
+        collector.spool.max_bytes = 0
+        answer = await client.post("/iclock/cdata", params=log | {"Stamp": "821310640"}, content=line(2))
+        assert answer.status_code == 503
+        collector.spool.max_bytes = 10**9
+        for other in (
+            {"table": "OPERLOG", "Stamp": "9"},
+            {"table": "ATTLOG", "Stamp": "1\r\nX: y"},
+            {"table": "ATTLOG"},
+        ):
+            (await client.post("/iclock/cdata", params=log | other, content=line(3))).raise_for_status()
+        assert "\nATTLOGStamp=821310630\n" in (await client.get("/iclock/cdata", params=hello)).text
+
+    async def later(_: Collector, client: httpx.AsyncClient) -> None:
+        assert "\nATTLOGStamp=821310630\n" in (await client.get("/iclock/cdata", params=hello)).text
+
+    run(box, first)
+    run(box, later)
+
+
 def test_strangers_and_wrong_tokens_get_the_same_answer(box: Box) -> None:
     async def talk(collector: Collector, client: httpx.AsyncClient) -> None:
         link = {"links": [{"id": "1", "terminal_number": "T4", "member_number": "13085", "action": "link"}]}
@@ -179,3 +210,17 @@ def test_manifests_bear_the_signature_of_the_key_that_is_in_force_when_they_leav
     run(box, nothing)
     (manifest,) = landing.glob("orders/*/*.manifest.json")
     verify_manifest(manifest.read_bytes(), Ed25519PrivateKey.from_private_bytes(bytes.fromhex("22" * 32)).public_key())
+
+
+def test_a_stop_in_the_midst_of_a_heartbeat_tells_what_was_left_out_once(box: Box) -> None:
+    async def talk(collector: Collector, client: httpx.AsyncClient) -> None:
+        await client.post("/readings/riverside/till", json={"orders": [{}, {}, {}]})
+        beating = asyncio.create_task(collector.beat())
+        while ("http", "bad_entry") not in collector._told_refused and not beating.done():
+            await asyncio.sleep(0)
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+    run(box, talk)
+    told = [e["value"] for e in box.landed("gateway_events") if e["subject"] == "bad_entry"]
+    assert told == [3]

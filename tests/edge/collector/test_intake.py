@@ -36,7 +36,7 @@ class Bench:
     @contextmanager
     def held_up(self) -> Iterator[Event]:
         go_on = Event()
-        self.spool._writer.submit(go_on.wait)
+        self.spool._submit(go_on.wait)
         try:
             yield go_on
         finally:
@@ -136,7 +136,7 @@ def test_sealing_without_room_on_the_disk_changes_nothing_and_says_so(bench: Ben
         (now,) = bench.spool._db.execute("PRAGMA page_count").fetchone()
         bench.spool._db.execute(f"PRAGMA max_page_count={pages or now}")
 
-    bench.spool._writer.submit(limit, None).result()
+    bench.spool._submit(lambda: limit(None)).result()
 
     def fill() -> None:
         for _ in range(99):  # until the free pages are used up
@@ -150,7 +150,7 @@ def test_sealing_without_room_on_the_disk_changes_nothing_and_says_so(bench: Ben
     except SpoolFull:
         sealed = 0
     assert bench.spool.depth().records + sealed == records
-    bench.spool._writer.submit(limit, 2**30).result()
+    bench.spool._submit(lambda: limit(2**30)).result()
     assert sum(s.rows for s in seal(bench.spool, SITE, AT_ONCE, stamp())) + sealed == records
 
 
@@ -158,7 +158,7 @@ def test_what_a_sensor_says_again_and_again_is_written_once(bench: Bench) -> Non
     """A write to an SD card wears it out; a sensor says the same every second, all night."""
 
     def writes() -> int:
-        return bench.spool._writer.submit(lambda: bench.spool._db.total_changes).result()
+        return bench.spool._submit(lambda: bench.spool._db.total_changes).result()
 
     async def main() -> None:
         for total, is_new in ((100, True), (100, False), (100, False), (101, True), (101, False)):

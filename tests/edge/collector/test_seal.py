@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,6 +156,50 @@ def test_every_record_lands_once_in_the_folder_of_its_event_date(moments: list[t
         ]
         assert sorted(found, key=lambda f: f[2]) == expected
         assert spool.depth().records == 0
+        spool.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(
+    st.tuples(
+        MOMENTS, st.integers(0, 999), st.sampled_from([v.id for v in ODD_SITE.venues]), st.sampled_from(['a', 'b "é']),
+        st.booleans(),
+    ),
+    min_size=1, max_size=20,
+))  # fmt: skip
+def test_what_waits_for_a_sync_stays_and_every_line_is_the_canonical_one(
+    told: list[tuple[datetime, int, str, str, bool]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Spool(Path(folder) / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+        first = min(at for at, *_ in told)
+        expected: dict[int, str] = {}
+        for n, (at, ms, venue_id, device_id, synced) in enumerate(told):
+            when = at.replace(microsecond=ms * 1000 + 999)
+            capture = Capture("face_visits", venue_id, device_id, {"user_id": f"k1:{n}", "direction": "leave"})
+            spool.take(Entry([capture]), stamp(when, synced=synced)).result()
+            record = {
+                "gateway_id": "gw", "boot_id": "b1", "seq": n, "venue_id": venue_id, "device_id": device_id,
+                "recorded_at": rfc_3339(when, venue_id), "clock": "synced", "user_id": f"k1:{n}", "direction": "leave",
+            }  # fmt: skip
+            expected[n] = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        found: dict[int, str] = {}
+
+        def look() -> None:
+            for sealed in seal(spool, ODD_SITE, SealPolicy(5, timedelta(0)), stamp(first), everything=True):
+                manifest = Manifest.model_validate_json(sealed.manifest)
+                content = zstandard.ZstdDecompressor().decompress(sealed.packed).decode()
+                for line in content.splitlines():
+                    seq = json.loads(line)["seq"]
+                    assert any(lowest <= seq <= highest for lowest, highest in manifest.seq_ranges)
+                    assert found.setdefault(seq, line) is line
+
+        look()
+        assert found == {n: line for n, line in expected.items() if told[n][-1]}
+        assert spool.depth().records == len(told) - len(found)
+        spool._writing(lambda: spool._db.execute("UPDATE records SET synced = 1"))
+        look()
+        assert found == expected
         spool.close()
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -20,7 +21,17 @@ import zstandard
 from edge_collector.seal import SealPolicy, seal
 from edge_collector.segment import Manifest, numbered_lines, verify_segment
 from edge_collector.site import Site
-from edge_collector.spool import Assigned, Capture, Entry, SealedSegment, Spool, SpoolFull, SpoolProblem, Stamp
+from edge_collector.spool import (
+    Assigned,
+    Capture,
+    Entry,
+    SealedSegment,
+    Spool,
+    SpoolDamaged,
+    SpoolFull,
+    SpoolProblem,
+    Stamp,
+)
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SITE = Site.model_validate(
@@ -126,7 +137,7 @@ def test_one_process_at_a_time(spool: Spool) -> None:
 
 def test_a_file_that_is_no_spool_is_told(tmp_path: Path) -> None:
     (tmp_path / "spool.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
-    with pytest.raises(SpoolProblem, match="move it aside"):
+    with pytest.raises(SpoolDamaged, match="is damaged"):
         Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
 
 
@@ -229,7 +240,7 @@ def test_whatever_was_confirmed_survives_a_kill_exactly_once(tmp_path: Path, run
 
 def test_one_entry_that_cannot_be_written_does_not_take_the_others_with_it(spool: Spool) -> None:
     held = Event()
-    spool._writer.submit(held.wait)
+    spool._submit(held.wait)
     good, bad, other = (
         spool.take(entry, stamp())
         for entry in (Entry([visit(1)]), Entry([visit(2)], states={"\udce4": "half a character"}), Entry([visit(3)]))
@@ -239,6 +250,34 @@ def test_one_entry_that_cannot_be_written_does_not_take_the_others_with_it(spool
     assert (good.result().written, other.result().written) == (1, 1)
     (sealed,) = seal(spool, SITE, AT_ONCE, stamp())
     assert [(r["seq"], r["user_id"]) for r in lines(sealed)] == [(0, "k1:1"), (1, "k1:3")]
+
+
+def test_whoever_is_in_a_hurry_does_not_wait_for_another_thread(spool: Spool) -> None:
+    assert spool.take(Entry([visit(1)]), stamp(), at_once=True).done()
+    held, holding = Event(), Event()
+    spool._submit(lambda: (holding.set(), held.wait()))
+    holding.wait()
+    waiting = spool.take(Entry([visit(2)]), stamp(), at_once=True)
+    assert not waiting.done()  # one at a time, whoever it is
+    held.set()
+    assert waiting.result().written == 1
+    spool.max_bytes = 0
+    assert isinstance(spool.take(Entry([visit(3)]), stamp(), at_once=True).exception(), SpoolFull)
+
+
+def test_many_in_a_hurry_and_many_who_are_not_get_a_number_each(spool: Spool) -> None:
+    def bring(n: int) -> None:
+        assert spool.take(Entry([visit(n)]), stamp(), at_once=n % 2 == 0).result().written == 1
+        if n % 50 == 0:
+            sealed.extend(seal(spool, SITE, SealPolicy(5, timedelta(0)), stamp()))
+
+    sealed: list[SealedSegment] = []
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(bring, range(400)))
+    sealed += seal(spool, SITE, AT_ONCE, stamp(), everything=True)
+    found = [(record["seq"], record["user_id"]) for segment in sealed for record in lines(segment)]
+    assert sorted(seq for seq, _ in found) == list(range(400))
+    assert {user_id for _, user_id in found} == {f"k1:{n}" for n in range(400)}
 
 
 def test_what_is_delivered_again_and_again_is_not_forgotten(spool: Spool) -> None:

@@ -60,7 +60,7 @@ def _fill_disk(spool: Any, flag: Path) -> None:
                 (pages,) = spool._db.execute("PRAGMA page_count").fetchone()
                 spool._db.execute(f"PRAGMA max_page_count={pages if full else 2**30}")
 
-            spool._writer.submit(limit).result()
+            spool._submit(limit).result()
         time.sleep(0.01)
 
 

@@ -65,6 +65,24 @@ async def test_a_terminal_whose_log_goes_back(venue: Venue) -> None:
 
 
 @at_a_venue
+async def test_that_a_log_went_back_is_not_forgotten_by_a_kill(venue: Venue) -> None:
+    """Killed when it has heard of it and of no record since; then the terminal gives just as many numbers again."""
+    for n in range(6):
+        venue.recognise(f"MBR{n:06d}", "enter")
+    await venue.until(lambda: not venue.terminal.kept, passing=1.0)
+    venue.terminal.switch_off()
+    venue.terminal.oldest = venue.terminal.following = 2
+    await venue.terminal.switch_on()
+    tally = venue.gateway.collector.tally
+    await venue.until(lambda: tally.refused["records", "rolled_back"], passing=1.0)
+    await venue.gateway.kill()
+    for n in range(10, 14):
+        venue.recognise(f"MBR{n:06d}", "enter")
+    await venue.gateway.start()
+    await venue.until(lambda: not venue.terminal.kept, passing=1.0)
+
+
+@at_a_venue
 async def test_a_collector_that_is_killed_does_not_ask_for_what_it_has(venue: Venue) -> None:
     for n in range(10):
         venue.recognise(f"MBR{n:06d}", "enter")

@@ -136,5 +136,6 @@ async def test_a_stranger_in_the_hall_is_ignored_and_counted(venue: Venue) -> No
         stranger.advertise()
         venue.walk("north", ins=1)
         await venue.pass_time(10)
+    assert venue.gateway.tally.refused["bluetooth", "foreign_device"] == 6  # before any heartbeat
     await venue.close()
-    assert venue.landed().refused()["foreign_device"] == 6
+    assert venue.landed().refused()["foreign_device"] == 6  # and an orderly stop tells it

@@ -195,7 +195,7 @@ class Machine:
             spool._db.close()
             return left
 
-        left = spool._writer.submit(tear)
+        left = spool._submit(tear)
         self.collector._end = _nothing  # type: ignore[method-assign]
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)

@@ -210,6 +210,23 @@ def test_a_share_that_is_not_mounted_is_not_made_on_the_card(tmp_path: Path) -> 
     assert not absent.parent.exists()
 
 
+def test_with_a_mount_point_nothing_is_written_while_nothing_is_mounted_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where somebody has made the folder on the card."""
+    folder = tmp_path / "share" / "landing"
+    folder.mkdir(parents=True)
+    target = lambda: target_of(str(folder), mount_point=folder.parent)  # noqa: E731
+    (problem,) = put(target, sealed())
+    assert isinstance(problem, Unreachable)
+    assert str(problem) == f"nothing is mounted at {folder.parent}; mount the share that {folder} is on"
+    with pytest.raises(Unreachable):
+        check(target)
+    assert list(folder.iterdir()) == []
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == folder.parent)
+    assert put(target, sealed())[0].new
+
+
 def test_a_file_system_without_links_does_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
