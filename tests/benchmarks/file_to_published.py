@@ -90,11 +90,15 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 def land(prepared: Path, landing: Path, day: date) -> float:
-    """Moves one date into the landing, segments before manifests; returns when the last manifest was there."""
+    """Moves one date into the landing, segments before manifests; returns when the last manifest was there.
+
+    Files are as old as their arrival, as those that a gateway ships: the sensor waits until they have lain still.
+    """
     files = sorted(prepared.glob(f"*/event_date={day}/*"), key=lambda path: path.name.endswith(".manifest.json"))
     for path in files:
         target = landing / path.relative_to(prepared)
         target.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
         path.replace(target)
     return time.time()
 

@@ -47,8 +47,8 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def run(instance: dg.DagsterInstance) -> str:
-    return dg.materialize([talkative], instance=instance).run_id
+def run(instance: dg.DagsterInstance, asset: dg.AssetsDefinition = talkative) -> str:
+    return dg.materialize([asset], instance=instance).run_id
 
 
 def test_many_events_do_not_open_a_database_many_times(instance: dg.DagsterInstance) -> None:
@@ -57,6 +57,20 @@ def test_many_events_do_not_open_a_database_many_times(instance: dg.DagsterInsta
         run_id = run(instance)
     own = [name for name in files if name in ("index.db", f"{run_id}.db")]
     assert 0 < len(own) < EVENTS / 5
+
+
+def test_of_texts_only_warnings_are_logged_and_of_events_all(instance: dg.DagsterInstance, capfd: Any) -> None:
+    @dg.asset
+    def wordy(context: dg.AssetExecutionContext) -> None:
+        context.log.info("by the way")
+        context.log.warning("mind the step")
+
+    entries = [r.event_log_entry for r in instance.get_records_for_run(run(instance, wordy)).records]
+    assert [entry.user_message for entry in entries if not entry.is_dagster_event] == ["mind the step"]
+    kinds = {entry.dagster_event_type for entry in entries if entry.is_dagster_event}
+    assert {dg.DagsterEventType.STEP_START, dg.DagsterEventType.ASSET_MATERIALIZATION} < kinds
+    said = capfd.readouterr().err.splitlines()
+    assert ["mind the step" in line for line in said] == [True]
 
 
 def test_dagster_reads_what_was_written_and_goes_on_writing(instance: dg.DagsterInstance, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster_duckdb import DuckDBResource
 
@@ -26,7 +27,10 @@ from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, publish
 from venue_assets.home import Home
 from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine
 from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
 from venue_assets.publish.publication import Publication, publish
+from venue_assets.semantic_layer.headline import TABLE as HEADLINE
+from venue_assets.semantic_layer.headline import headline
 from venue_assets.tables.catalogue import Catalogue
 
 Listener = Callable[[date, str], None]
@@ -80,7 +84,7 @@ def build_assets(
         )
         at = home.open()
         with engine.get_connection() as con:
-            failures = _compute(context, Engine(at, catalogue, con, scan(at.landing, None)), selected, days)
+            failures = _compute(context, at, Engine(at, catalogue, con, scan(at.landing, None)), selected, days)
             if PUBLISHED in selected:
                 bad = {day for day, _ in failures}
                 failures += _publish(context, at, catalogue, engine, [day for day in days if day not in bad])
@@ -92,7 +96,7 @@ def build_assets(
 
 
 def _compute(
-    context: dg.AssetExecutionContext, engine: Engine, selected: set[str], days: Sequence[date]
+    context: dg.AssetExecutionContext, home: Home, engine: Engine, selected: set[str], days: Sequence[date]
 ) -> list[tuple[date, str]]:
     failures: list[tuple[date, str]] = []
     checked: dict[tuple[str, str], list[tuple[date, CheckResult]]] = defaultdict(list)
@@ -115,7 +119,7 @@ def _compute(
                 failures.append((day, f"{table.name}: {error}"))
                 context.log.error(f"{day} {table.name}: {error}\n{traceback.format_exc()}")
                 continue
-            _log_materialization(context, computed)
+            _log_materialization(context, home, computed)
             for check in computed.checks:
                 checked[table.name, check.name].append((day, check))
     for (name, _), results in checked.items():
@@ -123,7 +127,7 @@ def _compute(
     return failures
 
 
-def _log_materialization(context: dg.AssetExecutionContext, computed: Computed) -> None:
+def _log_materialization(context: dg.AssetExecutionContext, home: Home, computed: Computed) -> None:
     context.log_event(
         dg.AssetMaterialization(
             asset_key=computed.table.name,
@@ -133,10 +137,16 @@ def _log_materialization(context: dg.AssetExecutionContext, computed: Computed) 
                 "seconds": round(computed.seconds, 3),
                 "content": computed.content[:16],
                 **({"picture": _picture(computed.picture)} if computed.picture else {}),
+                **(_headline(home, computed.day) if computed.table.name == HEADLINE else {}),
             },
             tags={DATA_VERSION_TAG: computed.content},
         )
     )
+
+
+def _headline(home: Home, day: date) -> dict[str, int | float]:
+    """Numbers that the UI plots over the event dates."""
+    return headline(pq.ParquetFile(Lake(home.lake).path(HEADLINE, day)).read())
 
 
 def _picture(svg: str) -> dg.MarkdownMetadataValue:
@@ -176,7 +186,7 @@ def _publish(
     if listener := _listener.get():
         listener(days[-1], PUBLISHED)
     try:
-        publication: Publication = publish(home, catalogue, engine, log=context.log.info)
+        publication: Publication = publish(home, catalogue, engine, log=context.log.warning)
     except Exception as error:
         context.log.error(f"{PUBLISHED}: {error}\n{traceback.format_exc()}")
         return [(day, f"{PUBLISHED}: {error}") for day in days]

@@ -18,7 +18,7 @@ from venue_assets.tables.catalogue import catalogue
 def build_definitions(home: Home, *, lineage: bool = True, sensor_waits: float = WAIT_SECONDS) -> dg.Definitions:
     """Assets, checks, job and sensor over one data folder. Raises SiteError where its site file is wrong.
 
-    `lineage` of columns is for people who look at the graph; reading it from the SQL takes most of a second.
+    `lineage` of columns is for people who look at the graph; reading it from the SQL takes half a second.
     `sensor_waits` is for how many seconds a tick of the sensor goes on looking when nothing is new.
     """
     warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -20,6 +20,8 @@ _CONFIG: Final = """\
 # Written by `venue`; edits are overwritten.
 telemetry: {enabled: false}
 nux: {enabled: false}
+# Only of what is logged as text: every event of a run is kept, and shown in the UI.
+python_logs: {python_log_level: WARNING}
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy.stats import beta, chi2
+from scipy.special import betaincinv, gammaincinv
 
 
 def counted_share(counted: int, true: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -22,7 +22,7 @@ def counted_share(counted: int, true: int, *, confidence: float = 0.95) -> tuple
     tail = (1 - confidence) / 2
     missed, extra = true - counted, counted - true
     if extra > 0:
-        low, high = chi2.ppf(tail, 2 * extra) / 2, chi2.ppf(1 - tail, 2 * extra + 2) / 2
+        low, high = gammaincinv(extra, tail), gammaincinv(extra + 1, 1 - tail)
         return 1 + float(low) / true, 1 + float(high) / true
-    low = beta.ppf(tail, counted, missed + 1)
-    return float(low), float(beta.ppf(1 - tail, counted + 1, missed)) if missed else 1.0
+    low = betaincinv(counted, missed + 1, tail)
+    return float(low), float(betaincinv(counted + 1, missed, 1 - tail)) if missed else 1.0

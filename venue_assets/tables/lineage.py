@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sqlglot import exp, parse_one
-from sqlglot.lineage import Node, lineage
+from sqlglot.lineage import lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope
 
@@ -17,20 +17,24 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Mapping[str, list[tupl
     if table.sql is None:
         return {}
     schema: dict[str, object] = {
-        t.name: {n: c.type for n, c in t.columns.items()} | {"event_date": "DATE"} for t in catalogue.tables.values()
+        name: {n: c.type for n, c in catalogue[name].columns.items()} | {"event_date": "DATE"}
+        if name in catalogue.tables
+        else dict(catalogue.references[name])
+        for name in table.inputs
     }
-    schema |= {name: dict(columns) for name, columns in catalogue.references.items()}
     query = qualify(
         parse_one(table.sql, dialect="duckdb"), dialect="duckdb", schema=schema, validate_qualify_columns=False
     )
     _align_unions(query)
-    scope = build_scope(query)
+    # Trimmed selects are for people who look at the nodes, and take most of the time.
+    nodes = lineage(None, query, schema, dialect="duckdb", scope=build_scope(query), trim_selects=False, copy=False)
+    assert isinstance(nodes, dict)
     found = {}
     for column in table.columns:
-        node = lineage(column, query, schema, dialect="duckdb", scope=scope, copy=False)
-        assert isinstance(node, Node)
         leaves = [
-            (n.source.name, n.name.split(".")[-1].strip('"')) for n in node.walk() if isinstance(n.source, exp.Table)
+            (n.source.name, n.name.split(".")[-1].strip('"'))
+            for n in nodes[column].walk()
+            if isinstance(n.source, exp.Table)
         ]
         found[column] = sorted({leaf for leaf in leaves if leaf[0] in catalogue.tables})
     return found
