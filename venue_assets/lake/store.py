@@ -71,6 +71,14 @@ def _sweep(folder: Path) -> None:
             draft.unlink(missing_ok=True)
 
 
+def _stamp(path: str) -> list[int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (of thousands of files: a string costs less)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
 def _is_alive(pid: int) -> bool:
     if os.name != "posix":
         return True  # nobody can be asked without harm; a draft there is only room on the disk
@@ -125,6 +133,15 @@ class Lake:
     def dates(self, table: str) -> list[date]:
         """The event dates that have a partition, ascending."""
         return [day for day, folder in self._folders(table) if (folder / _PART).is_file()]
+
+    def stamps(self, table: str) -> dict[date, list[int]]:
+        """The stamp of each partition of a table."""
+        found = {day: _stamp(f"{folder}/{_PART}") for day, folder in self._folders(table)}
+        return {day: stamp for day, stamp in found.items() if stamp}
+
+    def stamp(self, table: str, day: date) -> list[int] | None:
+        """Size, time and number of a partition's file: what tells it from one that replaced it."""
+        return _stamp(str(self.path(table, day)))
 
     def _folders(self, table: str) -> Iterator[tuple[date, Path]]:
         try:
