@@ -6,6 +6,7 @@ A tree is drawn from its `to_dict`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from venue_assets.pictures.svg import CHARACTER, LINE, box, drawing, line, on_white, shortened, text
@@ -21,7 +22,17 @@ _LINES: Final = 4
 """Of a label on a branch."""
 
 
-def forest(trees: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+@dataclass(frozen=True)
+class Wording:
+    """The words on a drawing."""
+
+    leaf: str = "leaf"
+    mean: str | None = "mean"
+    """None: means are not told."""
+    more: str = "and {} more"
+
+
+def forest(trees: Iterable[tuple[str, Mapping[str, Any]]], wording: Wording = Wording()) -> str:  # noqa: B008 (frozen)
     """Trees below each other, each with its title."""
     shapes: list[str] = []
     top, width = float(_MARGIN), 400.0
@@ -29,7 +40,7 @@ def forest(trees: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
         nodes = {node["id"]: node for node in tree["nodes"]}
         place = _places(nodes)
         shapes.append(text(_MARGIN, top, title, anchor="start", bold=True))
-        shapes += _tree(nodes, place, top + LINE)
+        shapes += _tree(nodes, place, top + LINE, wording)
         levels = max(level for _, level in place.values())
         width = max(width, 2 * _MARGIN + _WIDE * (1 + max(x for x, _ in place.values())), len(title) * CHARACTER * 1.2)
         top += levels * _HIGH + 4 * LINE + 3 * _MARGIN
@@ -52,11 +63,15 @@ def _places(nodes: Mapping[int, Mapping[str, Any]]) -> dict[int, tuple[float, in
     return place
 
 
-def _tree(nodes: Mapping[int, Mapping[str, Any]], place: Mapping[int, tuple[float, int]], top: float) -> Iterable[str]:
+def _tree(
+    nodes: Mapping[int, Mapping[str, Any]], place: Mapping[int, tuple[float, int]], top: float, wording: Wording
+) -> Iterable[str]:
     centre = {n: (_MARGIN + _WIDE * (x + 0.5), top + _HIGH * level) for n, (x, level) in place.items()}
     for number, node in nodes.items():
         x, y = centre[number]
-        for child, label in zip(node["children"], _labels(node["split"]) if node["split"] else (), strict=True):
+        for child, label in zip(
+            node["children"], _labels(node["split"], wording) if node["split"] else (), strict=True
+        ):
             to_x, to_y = centre[child]
             below = y + _height(_inner(node))
             yield line(x, below, to_x, to_y)
@@ -66,7 +81,7 @@ def _tree(nodes: Mapping[int, Mapping[str, Any]], place: Mapping[int, tuple[floa
                 yield on_white(middle_x, middle_y + (i - (len(label) - 1) / 2) * LINE, words)
     for number, node in nodes.items():
         x, y = centre[number]
-        lines = _inner(node) if node["split"] else _leaf(node)
+        lines = _inner(node) if node["split"] else _leaf(node, wording)
         fill, round_ = ("white", 12) if node["split"] else (_LEAF_FILL, 0)
         yield box(x - _BOX / 2, y, _BOX, _height(lines), fill, round_=round_)
         for i, words in enumerate(lines):
@@ -83,8 +98,9 @@ def _inner(node: Mapping[str, Any]) -> list[str]:
     return [shortened(name, 18), "p < 0.001" if p < 0.001 else f"p = {p:.3f}", *_response(node)]
 
 
-def _leaf(node: Mapping[str, Any]) -> list[str]:
-    return [f"leaf {node['id']}", f"n = {node['n']}", f"mean {float(node['prediction']):.4g}", *_response(node)]
+def _leaf(node: Mapping[str, Any], wording: Wording) -> list[str]:
+    mean = [f"{wording.mean} {float(node['prediction']):.4g}"] if wording.mean else []
+    return [f"{wording.leaf} {node['id']}", f"n = {node['n']}", *mean, *_response(node)]
 
 
 def _response(node: Mapping[str, Any]) -> list[str]:
@@ -92,12 +108,12 @@ def _response(node: Mapping[str, Any]) -> list[str]:
     return [shortened(node["response"], 18)] if node.get("response") else []
 
 
-def _labels(split: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _labels(split: Mapping[str, Any], wording: Wording) -> tuple[list[str], list[str]]:
     if split["cut"] is not None:
         return [f"≤ {split['cut']:g}"], [f"> {split['cut']:g}"]
-    return _listed(split["levels"]), _listed(split["other_levels"])
+    return _listed(split["levels"], wording), _listed(split["other_levels"], wording)
 
 
-def _listed(levels: Iterable[Any]) -> list[str]:
+def _listed(levels: Iterable[Any], wording: Wording) -> list[str]:
     lines = [shortened(str(level), 20) for level in levels]
-    return lines if len(lines) <= _LINES else [*lines[: _LINES - 1], f"and {len(lines) - _LINES + 1} more"]
+    return lines if len(lines) <= _LINES else [*lines[: _LINES - 1], wording.more.format(len(lines) - _LINES + 1)]

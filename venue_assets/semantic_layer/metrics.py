@@ -15,6 +15,7 @@ import sqlglot
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlglot import exp
+from sqlglot.errors import ParseError
 
 Language = Literal["en", "zh"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
@@ -46,12 +47,16 @@ class Dimension(_Entry):
 
     name: str = ""
     label: Text
+    description: Text
     column: str
     of: str | None = None
 
 
 class Aggregate(_Entry):
-    """One figure over one fact: `sql` aggregates its rows, or with `per` the groups of `per` that satisfy `having`."""
+    """One figure over one fact: `sql` aggregates its rows, or with `per` the groups of `per` that satisfy `having`.
+
+    With `per` it is one call, such as count(*); it is 0, not null, where there are groups and none satisfies.
+    """
 
     fact: str
     sql: str
@@ -81,6 +86,8 @@ class Metric(_Entry):
     parts: Mapping[str, Aggregate] = Field(default_factory=dict)
     without: tuple[str, ...] = ()
     """Dimensions by which it would mean nothing, though its facts have them."""
+    rest: str | None = None
+    """The metric that is the rest of the same whole: where one rests on few people, the other would give it away."""
     dax: str
     owner: str = "team:analytics"
 
@@ -117,6 +124,8 @@ class Registry:
     metrics: Mapping[str, Metric]
     dimensions: Mapping[str, Dimension]
     folders: Mapping[str, Text]
+    units: Mapping[str, Text]
+    """Every unit of a metric, in words."""
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self.metrics.values())
@@ -145,6 +154,7 @@ class Registry:
 
 class _File(_Entry):
     folders: dict[str, Text]
+    units: dict[str, str]
     dimensions: dict[str, Dimension]
     metrics: dict[str, Metric]
 
@@ -167,20 +177,29 @@ def read(text: str) -> Registry:
         raise RegistryError(f"{_FILE.name}: {mistakes}") from None
     metrics = {name: metric.model_copy(update={"name": name}) for name, metric in file.metrics.items()}
     dimensions = {name: dimension.model_copy(update={"name": name}) for name, dimension in file.dimensions.items()}
-    for metric in metrics.values():
-        _check(metric, metrics, dimensions, file.folders)
-    return Registry(metrics, dimensions, file.folders)
+    found = Registry(metrics, dimensions, file.folders, {unit: Text(en=unit, zh=zh) for unit, zh in file.units.items()})
+    for metric in found:
+        _check(metric, found)
+    return found
 
 
-def _check(
-    metric: Metric, metrics: Mapping[str, Metric], dimensions: Mapping[str, Dimension], folders: Mapping[str, Text]
-) -> None:
-    known = list(metrics)
+def _check(metric: Metric, found: Registry) -> None:
+    for sql in (metric.sql, *(part.sql for part in metric.parts.values()), metric.having or "true"):
+        try:
+            sqlglot.parse_one(sql, dialect="duckdb")
+        except ParseError as error:
+            sentence = str(error).splitlines()[0]
+            raise RegistryError(
+                f"{_FILE.name}: metrics.{metric.name}.sql: {sql!r} is no expression: {sentence}"
+            ) from None
+    known = list(found.metrics)
     earlier = set(known[: known.index(metric.name)]) | set(metric.parts)
     for what, given, expected in (
         ("sql", metric.names, earlier),
-        ("without", set(metric.without), set(dimensions)),
-        ("folder", {metric.folder}, set(folders)),
+        ("without", set(metric.without), set(found.dimensions)),
+        ("folder", {metric.folder}, set(found.folders)),
+        ("rest", {metric.rest or metric.name}, set(known)),
+        ("unit", {metric.unit}, set(found.units)),
     ):
         if unknown := sorted(set(given) - expected):
             raise RegistryError(

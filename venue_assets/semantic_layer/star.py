@@ -128,8 +128,12 @@ def star() -> Star:
     """Read the star. Raises CatalogueError where a contract is wrong or refers to what is not there."""
     found = {path.stem: _table(path) for path in sorted(_FOLDER.glob("*.yaml"))}
     for table in found.values():
+        if missing := [column for column in table.key if column not in table.columns]:
+            raise CatalogueError(
+                f"star/{table.name}.yaml: key: {', '.join(missing)} given; names of columns are expected"
+            )
         for column, dimension in table.refers.items():
-            if column not in table.columns or found[dimension].key != (column,):
+            if column not in table.columns or dimension not in found or found[dimension].key != (column,):
                 raise CatalogueError(
                     f"star/{table.name}.yaml: refers.{column}: {dimension} is given; "
                     f"a dimension whose key is {column} is expected"

@@ -52,12 +52,19 @@ Compute = Callable[[duckdb.DuckDBPyConnection, date], pa.Table]
 """The rows of one event date, from a connection that knows the table's inputs by name."""
 
 
+Picture = Callable[[pa.Table, duckdb.DuckDBPyConnection], str]
+"""The rows of one event date as SVG."""
+
+
 class _Yaml(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TableColumn(_Yaml):
-    """A column: SQL type, unit, meaning, and whether it may be null."""
+    """A column: SQL type, unit, meaning, and whether it may be null.
+
+    Every number and every time has a unit; `ordinal` is that of numbers that tell things apart and measure nothing.
+    """
 
     type: Literal["BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL(18,2)", "VARCHAR", "DATE", "TIMESTAMP"]
     description: str
@@ -97,6 +104,8 @@ class _Contract(_Yaml):
     columns: dict[str, TableColumn | Literal["metric"]] = {}
     inputs: dict[str, Window] = {}
     checks: dict[str, Check] = {}
+    picture: str | None = None
+    """Module of venue_assets.pictures that draws a table of SQL; one of Python may draw itself."""
     owner: str = "team:data-engineering"
 
 
@@ -115,7 +124,7 @@ class Table:
     owner: str
     sql: str | None
     compute: Compute | None = None
-    picture: Callable[[pa.Table, duckdb.DuckDBPyConnection], str] | None = None
+    picture: Picture | None = None
     """Its rows as SVG, for people who look rather than read; its inputs can be read by name."""
     stream: str | None = None
     code: str = field(default="", compare=False)
@@ -270,7 +279,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _JUDGED: Final[Mapping[str, TableColumn]] = {
     "segment": TableColumn(type="VARCHAR", description="File name of the segment"),
-    "line": TableColumn(type="BIGINT", description="Line in the unpacked segment, from 1"),
+    "line": TableColumn(type="BIGINT", unit="ordinal", description="Line in the unpacked segment, from 1"),
     "reason": TableColumn(
         type="VARCHAR",
         nullable=True,
@@ -341,10 +350,21 @@ def _table(layer: str, path: Path) -> Table:
         owner=contract.owner,
         sql=sql,
         compute=getattr(module, "compute", None),
-        picture=getattr(module, "picture", None),
+        picture=_picture(path, contract.picture) if contract.picture else getattr(module, "picture", None),
         stream=contract.record,
         code=_digest([path, *((source,) if sql else ()), *(_code_of(path) if module else ())]),
     )
+
+
+def _picture(path: Path, name: str) -> Picture:
+    """What draws a table: the function `picture` of a module of venue_assets.pictures."""
+    try:
+        found: Picture = import_module(f"venue_assets.pictures.{name}").picture
+    except (ModuleNotFoundError, AttributeError):
+        raise CatalogueError(
+            f"{path}: picture: there is no function picture in venue_assets/pictures/{name}.py"
+        ) from None
+    return found
 
 
 def _code_of(path: Path) -> list[Path]:
@@ -378,10 +398,15 @@ def _metric_column(path: Path, name: str) -> TableColumn:
 def _record_columns(stream: str) -> dict[str, TableColumn]:
     return {
         c.name: TableColumn.model_validate(
-            {"type": c.type, "description": c.description, "unit": c.unit, "nullable": c.nullable}
+            {"type": c.type, "description": c.description, "unit": c.unit or _counter(c.type), "nullable": c.nullable}
         )
         for c in contract_columns(stream)
     }
+
+
+def _counter(kind: str) -> str:
+    """The unit of a number that the record contract gives none: it tells things apart, and measures nothing."""
+    return "ordinal" if kind == "BIGINT" else ""
 
 
 def _first_line(text: str | None) -> str:

@@ -1,0 +1,179 @@
+"""The dictionary: everything is in it, every query in it runs, and it looks right off line at any size."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from venue_assets.dictionary import write_dictionary
+from venue_assets.dictionary.contents import MetricEntry, TableEntry, contents
+from venue_assets.semantic_layer.metrics import registry
+from venue_assets.semantic_layer.star import star
+from venue_assets.tables.catalogue import catalogue
+
+CHROMIUM = Path("/usr/bin/chromium")
+FOUND = contents()
+TABLES = [table for group in FOUND.tables for table in group.tables]
+METRICS = [entry for group in FOUND.metrics for entry in group.metrics]
+
+
+class Page(HTMLParser):
+    """Ids, links and whatever is loaded."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.ids += [named["id"] or ""] if "id" in named else []
+        self.links += [named["href"] or ""] if tag == "a" else []
+        self.loaded += [named[name] or "" for name in ("src", "href") if name in named and tag != "a"]
+
+
+@pytest.fixture(scope="session")
+def page(folder: Path) -> Page:
+    return Page((folder / "dictionary.html").read_text(encoding="utf-8"))
+
+
+def test_every_table_and_every_metric_is_in_it() -> None:
+    assert {t.full_name for t in TABLES} == {f"{t.layer}.{t.name}" for t in catalogue()} | {
+        f"star.{t.name}" for t in star()
+    }
+    assert [entry.metric for entry in METRICS] == [m for f in registry().folders for m in registry() if m.folder == f]
+
+
+def test_every_anchor_is_there_once_and_every_link_leads_somewhere(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    assert page.links
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert {f"table-{t.full_name.replace('.', '-')}" for t in TABLES} <= set(page.ids)
+    assert {f"metric-{entry.metric.name}" for entry in METRICS} <= set(page.ids)
+
+
+def test_it_needs_nothing_from_anywhere(folder: Path, page: Page) -> None:
+    assert [loaded for loaded in page.loaded if not loaded.startswith("data:")] == []
+    for file in folder.iterdir():
+        text = file.read_text(encoding="utf-8")
+        assert "http" not in text
+        assert len(text.encode()) < 1_000_000
+
+
+def test_the_same_definitions_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    write_dictionary(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"dictionary.html", "dictionary.md"}
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (folder / file.name).read_bytes()
+    write_dictionary(tmp_path, publication_id="000012-abc")
+    assert all("000012-abc" in file.read_text() for file in tmp_path.iterdir())
+
+
+def test_what_is_special_in_html_and_markdown_is_escaped(folder: Path) -> None:
+    assert "PF_entrance &lt;= PF_range" not in (folder / "dictionary.html").read_text()
+    html, markdown = ((folder / f"dictionary.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
+    (rate,) = (e for e in METRICS if e.metric.name == "repurchasing_users")
+    assert ">= 2" in rate.dax
+    assert rate.dax not in html
+    assert "&gt;= 2" in html
+    assert rate.dax in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| `")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5, 6}
+
+
+def test_every_column_is_in_both_files(folder: Path) -> None:
+    markdown = (folder / "dictionary.md").read_text(encoding="utf-8")
+    for table in TABLES:
+        part = markdown[markdown.index(f"### {table.full_name}") :].split("\n### ")[0]
+        for column in table.columns:
+            assert f"| `{column.name}`" in part, f"{table.full_name}.{column.name}"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.full_name)
+def test_sample_queries_of_tables_run(published: duckdb.DuckDBPyConnection, table: TableEntry) -> None:
+    cursor = published.execute(table.sample)
+    assert [d[0] for d in cursor.description or ()]
+    assert len(cursor.fetchall()) <= 10
+    columns = published.execute(f"DESCRIBE {table.full_name}").fetchall()
+    assert [c[0] for c in columns] == [c.name for c in table.columns]
+    assert table.freshness
+    assert table.owner.startswith("team:")
+
+
+@pytest.mark.parametrize("entry", METRICS, ids=lambda e: e.metric.name)
+def test_queries_of_metrics_run(published: duckdb.DuckDBPyConnection, entry: MetricEntry) -> None:
+    assert published.execute(entry.sample).fetchall()
+    rows = published.execute(entry.sql).fetchall()
+    assert [row[0] for row in rows] == ["harbour", "riverside"]
+    assert all(row[1] is not None for row in rows)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, headless."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        yield playwright.chromium.launch(executable_path=str(CHROMIUM), args=sandbox)
+
+
+@pytest.fixture(params=[1280, 390])
+def looked_at(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((folder / "dictionary.html").as_uri())
+    yield page
+    page.close()
+    assert said == []
+
+
+def test_nothing_overflows(looked_at: Any) -> None:
+    wide = looked_at.evaluate(
+        """() => [...document.querySelectorAll('body *')].filter((node) => !node.closest('pre, nav.side, thead'))
+        .filter((node) => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 0.5)
+        .map((node) => node.outerHTML.slice(0, 120))"""
+    )
+    assert wide == []
+    assert looked_at.evaluate("document.documentElement.scrollWidth") <= looked_at.viewport_size["width"]
+
+
+def test_search_leaves_what_has_all_words(looked_at: Any) -> None:
+    entries = looked_at.locator(".entry:visible")
+    everything = entries.count()
+    looked_at.fill("#search", "anonymous GMV")
+    assert 0 < entries.count() < everything
+    assert looked_at.locator("#metric-gmv_anonymous").is_visible()
+    assert not looked_at.locator("#table-star-dim_device").is_visible()
+    assert looked_at.locator("#told").inner_text() == f"{entries.count()} of {everything} found"
+    looked_at.fill("#search", "nosuchthing")
+    assert entries.count() == 0
+    assert looked_at.locator("#nothing").is_visible()
+    looked_at.keyboard.press("Escape")
+    assert entries.count() == everything
+
+
+def test_a_click_copies_the_code(looked_at: Any) -> None:
+    button = looked_at.locator("#question-recognition .copy").first
+    button.click()
+    assert button.inner_text() == "Copied"
+
+
+def test_it_can_be_used_by_keyboard(looked_at: Any) -> None:
+    looked_at.keyboard.press("/")
+    assert looked_at.evaluate("document.activeElement.id") == "search"
+    looked_at.keyboard.type("uv")
+    assert looked_at.input_value("#search") == "uv"

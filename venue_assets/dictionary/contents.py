@@ -1,0 +1,233 @@
+"""What stands in the dictionary, gathered from where it is defined: nothing is described here a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import sqlglot
+
+from venue_assets.dictionary.questions import Question, measure_names, questions
+from venue_assets.powerbi.captions import column_caption, table_caption
+from venue_assets.powerbi.dax import formula
+from venue_assets.semantic_layer.metrics import Dimension, Metric, Text, registry
+from venue_assets.semantic_layer.query import dimensions_of, question
+from venue_assets.semantic_layer.star import StarTable, star
+from venue_assets.tables.catalogue import Catalogue, Table, TableColumn, Window, catalogue
+
+_LAYERS: Final[Mapping[str, Text]] = {
+    "raw": Text(en="Raw: what landed, judged line by line", zh="原始层：逐行判定的落地数据"),
+    "clean": Text(en="Clean: records that meet the contract", zh="清洗层：符合约定的记录"),
+    "behaviour": Text(en="Behaviour: sessions, orders and days of people", zh="行为层：会话、订单与用户日"),
+    "metrics": Text(en="Metrics: figures of dates, hours and windows", zh="指标层：按日期、小时与窗口的数值"),
+    "segments": Text(en="Segments: who the customers are", zh="分群层：顾客是谁"),
+    "experiments": Text(en="Experiments: what works", zh="实验层：什么有效"),
+}
+_DIMENSIONS: Final = Text(en="Star schema: dimensions", zh="星型模型：维度表")
+_FACTS: Final = Text(en="Star schema: facts", zh="星型模型：事实表")
+_PARTITION: Final = "One partition per event date, computed again whenever an input or the definition changes."
+_STAR_OWNER: Final = "team:analytics"
+_EVENT_DATE: Final = TableColumn(type="DATE", description="Event date, the venue's day")
+_SHOWN: Final = 6
+"""Columns of a sample query."""
+
+
+@dataclass(frozen=True)
+class ColumnEntry:
+    """A column as readers see it."""
+
+    name: str
+    zh: str
+    type: str
+    unit: str
+    nullable: bool
+    is_key: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """A table as readers see it."""
+
+    schema: str
+    name: str
+    zh: str
+    description: str
+    grain: str
+    key: tuple[str, ...]
+    freshness: str
+    owner: str
+    columns: tuple[ColumnEntry, ...]
+    made_of: tuple[str, ...]
+    """Anchors of tables, where they are in the dictionary, else names."""
+    read_by: tuple[str, ...]
+    sample: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class MetricEntry:
+    """A metric as readers see it."""
+
+    metric: Metric
+    unit: Text
+    folder: Text
+    dimensions: tuple[Dimension, ...]
+    measure: str
+    sql: str
+    dax: str
+    sample: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tables of a layer, or metrics of a folder."""
+
+    anchor: str
+    title: Text
+    tables: tuple[TableEntry, ...] = ()
+    metrics: tuple[MetricEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The whole dictionary."""
+
+    metrics: tuple[Group, ...]
+    questions: tuple[Question, ...]
+    tables: tuple[Group, ...]
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much there is of each."""
+        return {
+            "metrics": sum(len(group.metrics) for group in self.metrics),
+            "questions": len(self.questions),
+            "tables": sum(len(group.tables) for group in self.tables),
+        }
+
+
+def contents() -> Contents:
+    """Everything, in the order in which readers need it."""
+    return Contents(
+        metrics=tuple(
+            Group(f"metrics-{folder}", label, metrics=tuple(_metric(m) for m in registry() if m.folder == folder))
+            for folder, label in registry().folders.items()
+        ),
+        questions=questions(),
+        tables=(
+            Group("star-dimensions", _DIMENSIONS, tuple(_star(t) for t in _by_name() if not t.is_fact)),
+            Group("star-facts", _FACTS, tuple(_star(t) for t in _by_name() if t.is_fact)),
+            *(
+                Group(layer, title, tuple(_layer(catalogue(), t) for t in catalogue() if t.layer == layer))
+                for layer, title in _LAYERS.items()
+            ),
+        ),
+        dimensions=tuple(registry().dimensions.values()),
+    )
+
+
+def _by_name() -> list[StarTable]:
+    return sorted(star(), key=lambda table: table.name)
+
+
+def _metric(metric: Metric) -> MetricEntry:
+    names = measure_names()
+    sql = question(registry(), star(), [metric.name], by=["venue_id"])
+    return MetricEntry(
+        metric,
+        registry().units[metric.unit],
+        registry().folders[metric.folder],
+        tuple(dimensions_of(registry(), star(), metric)),
+        names[metric.name],
+        sqlglot.transpile(sql, read="duckdb", write="duckdb", pretty=True)[0],
+        formula(metric, names),
+        f"SELECT * FROM metric.{metric.name} ORDER BY event_date DESC, venue_id LIMIT 10",
+    )
+
+
+def _layer(tables: Catalogue, table: Table) -> TableEntry:
+    columns = {"event_date": _EVENT_DATE} | dict(table.columns)
+    inputs = tables.lake_inputs(table)
+    windows = [f"{name} {_window(window)}" for name, window in inputs.items() if _window(window)]
+    reads = f" Reads more than its own date of {'; '.join(windows)}." if windows else ""
+    return TableEntry(
+        schema=table.layer,
+        name=table.name,
+        zh="",
+        description=table.description.strip(),
+        grain=f"{table.grain}, within an event date",
+        key=("event_date", *table.key),
+        freshness=_PARTITION + reads,
+        owner=table.owner,
+        columns=_columns(columns, ("event_date", *table.key)),
+        made_of=tuple(inputs) or ("the landing",),
+        read_by=tuple(t.name for t in tables if table.name in t.inputs)
+        + tuple(t.name for t in _by_name() if table.name in t.reads),
+        sample=_sample(f"{table.layer}.{table.name}", tuple(columns), table.key, newest=True),
+    )
+
+
+def _star(table: StarTable) -> TableEntry:
+    monthly = " In Parquet it is one file per month." if table.monthly else ""
+    return TableEntry(
+        schema="star",
+        name=table.name,
+        zh=table_caption(table.name).zh,
+        description=table.description,
+        grain=table.grain,
+        key=table.key,
+        freshness=f"Brought up to date by every publication, from the published layers and site.toml.{monthly}",
+        owner=_STAR_OWNER,
+        columns=_columns(table.columns, table.key, with_captions=True),
+        made_of=tuple(sorted(n for n in table.reads if not n.startswith("site_")))
+        + (("site.toml",) if any(n.startswith("site_") for n in table.reads) else ()),
+        read_by=tuple(t.name for t in _by_name() if table.name in t.reads)
+        + tuple(m.name for m in registry() if table.name in registry().facts(m)),
+        sample=_sample(
+            f"star.{table.name}",
+            tuple(table.columns),
+            table.key,
+            newest=table.is_fact and "event_date" in table.columns,
+        ),
+    )
+
+
+def _columns(
+    columns: Mapping[str, TableColumn], key: tuple[str, ...], *, with_captions: bool = False
+) -> tuple[ColumnEntry, ...]:
+    return tuple(
+        ColumnEntry(
+            name,
+            column_caption(name, registry()).zh if with_captions else "",
+            column.type,
+            column.unit,
+            column.nullable,
+            name in key,
+            column.description,
+        )
+        for name, column in columns.items()
+    )
+
+
+def _sample(table: str, columns: tuple[str, ...], key: tuple[str, ...], *, newest: bool) -> str:
+    """A few rows of the newest date, a few columns of each: the key, and then what comes first."""
+    shown = [*(c for c in columns if c in key), *(c for c in columns if c not in key)][:_SHOWN]
+    where = f"WHERE event_date = (SELECT max(event_date) FROM {table})\n" if newest else ""
+    return f"SELECT {', '.join(shown)}\nFROM {table}\n{where}ORDER BY {', '.join(key)}\nLIMIT 10"
+
+
+def _window(window: Window) -> str:
+    """Which dates of an input are read, where they are not just the table's own."""
+    if window.days == "all":
+        return "(all dates up to its own)"
+    last = f"the last {window.days} dates" if window.days > 1 else ""
+    since = f"since the {window.since} began" if window.since else ""
+    before = f", and {window.before} dates before" if window.before else ""
+    words = " or ".join(filter(None, (last, since))) + before
+    return f"({words})" if words else ""

@@ -1,0 +1,67 @@
+"""Primary metrics of a date, one funnel per venue: who passed by, who walked in, who was recognised, and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+from venue_assets.pictures.svg import box, drawing, line, text
+from venue_assets.semantic_layer.metrics import registry
+
+_STAGES: Final = (
+    ("pf_range", "#999999"),
+    ("pf_entrance", "#56B4E9"),
+    ("pv", "#0072B2"),
+    ("completed_orders", "#E69F00"),
+)
+_QUIET: Final = "#555555"
+_MARGIN: Final = 24
+_NAMES: Final = 120
+"""Left of the bars, for the names of the stages."""
+_BARS: Final = 360
+_NUMBERS: Final = 190
+_BAR: Final = 22
+_STEP: Final = 30
+_TITLE: Final = 14
+
+
+def picture(rows: pa.Table, _con: object = None) -> str:
+    """Funnels below each other, in the order of the rows."""
+    shapes: list[str] = []
+    top = float(_MARGIN)
+    for row in rows.to_pylist():
+        shapes += _funnel(row, top)
+        top += _STEP * (len(_STAGES) + 1) + _MARGIN
+    if not shapes:
+        shapes.append(text(_MARGIN, top + 8, "No venue has landed anything yet.", anchor="start"))
+        top += 2 * _MARGIN
+    return drawing(2 * _MARGIN + _NAMES + _BARS + _NUMBERS, top, shapes)
+
+
+def _funnel(row: Mapping[str, Any], top: float) -> Iterator[str]:
+    """Each stage as a part of the largest one, with its number and how many that is per 100 of the stage before."""
+    left, labels = _MARGIN + _NAMES, registry().metrics
+    yield text(_MARGIN, top + 6, _finding(row), anchor="start", bold=True, size=_TITLE)
+    largest = max((row[name] for name, _ in _STAGES if row[name]), default=1)
+    before = None
+    for n, (name, colour) in enumerate(_STAGES, start=1):
+        y, value = top + n * _STEP - 8, row[name]
+        yield text(left - 10, y + _BAR - 7, labels[name].label.en, anchor="end")
+        if value is None:
+            yield text(left + 6, y + _BAR - 7, "not known", anchor="start", fill=_QUIET)
+        else:
+            wide = _BARS * value / largest
+            if wide > 0:
+                yield box(left, y, wide, _BAR, colour, stroke="none")
+            share = f" ({100 * value / before:.1f} per 100 above)" if before else ""
+            yield text(left + wide + 8, y + _BAR - 7, f"{value:,.0f}{share}", anchor="start")
+        before = value
+    yield line(left, top + _STEP - 12, left, top + len(_STAGES) * _STEP + _BAR - 4)
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    gmv = None if row["gmv"] is None else f"GMV {row['gmv']:,.2f} {row['currency']}"
+    rate = None if row["ocr"] is None else f"{100 * row['ocr']:.1f} % of those who passed walked in"
+    return f"{row['venue_id']}: {', '.join(filter(None, (rate, gmv))) or 'neither counts nor sales'}"
