@@ -17,8 +17,11 @@ def query(
     sql: Annotated[str, typer.Argument(help="A SELECT over the tables; each has event_date.", metavar="SQL")],
     form: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")] = "table",
     limit: Annotated[int, typer.Option(min=0, help="Rows to print as a table; 0 for all.")] = 100,
+    published: Annotated[
+        bool, typer.Option("--published", help="Ask what analysts open: star and metrics too.")
+    ] = False,
 ) -> None:
-    """Ask the lake: every table is a view.
+    """Ask the lake: every table is a view. With --published, ask published/venue.duckdb instead.
 
     Example: [bold]venue query "SELECT event_date, venue_id, pv FROM primary_metrics ORDER BY ALL"[/]
     """
@@ -26,11 +29,11 @@ def query(
     if not home.root.exists():
         raise UserError(f"{home.root} does not exist; run venue demo, or set {VARIABLE} to your data folder")
     from venue_assets.cli import rows as printed
-    from venue_assets.cli.query import CannotAsk, ask
+    from venue_assets.cli.query import CannotAsk, ask, ask_published
     from venue_assets.tables.catalogue import catalogue
 
     try:
-        names, rows = ask(home, catalogue(), sql)
+        names, rows = ask_published(home, sql) if published else ask(home, catalogue(), sql)
     except CannotAsk as error:
         raise UserError(str(error)) from None
     if form == "csv":

@@ -37,10 +37,12 @@ def demo(
 
     Example: [bold]venue demo --days 7 --visits 500 --no-ui[/]
     """
+    from venue_assets.cli import demo_report
     from venue_assets.cli.looking import serve
 
     home = Home.of_environment("data/demo")
     _demonstrate(home, simulated_options(days, visits, seed, first, world))
+    demo_report.pages(home, open_one=ui)
     if ui:
         serve(home, port=port)
     else:

@@ -1,12 +1,12 @@
-"""SQL over the lake: every table as a view, in a DuckDB of one's own that nobody else waits for.
+"""SQL over the lake, every table as a view in a DuckDB of one's own that nobody waits for; or over what is published.
 
-It only reads, and nothing but the lake: what a question is, and what DuckDB may open, are both decided here.
+It only reads, and nothing but that: what a question is, and what DuckDB may open, are both decided here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import duckdb
 from venue_assets.home import Home
 from venue_assets.lake.engine import select_partitions
 from venue_assets.lake.store import Lake
+from venue_assets.publish.building import DATABASE
 from venue_assets.tables.catalogue import Catalogue
 
 _EXPECTED: Final = "one SELECT (or FROM, WITH, PIVOT, DESCRIBE, SUMMARIZE, EXPLAIN of one) over the tables is expected"
@@ -36,7 +37,42 @@ def ask(home: Home, catalogue: Catalogue, sql: str) -> tuple[list[str], list[tup
             con.execute(sql)
             return [d[0] for d in con.description or []], con.fetchall()
     except duckdb.Error as error:
-        raise CannotAsk(_sentence(error, home, catalogue)) from None
+        raise CannotAsk(_sentence(error, home, home.lake, catalogue.tables)) from None
+
+
+def ask_published(home: Home, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The same of the published database: its tables and views by their names alone. Raises CannotAsk."""
+    database = home.published / DATABASE
+    if not database.exists():
+        raise CannotAsk(f"nothing is published in {home.published} yet; run: venue publish")
+    known: list[str] = []
+    try:
+        _check(sql)
+        with duckdb.connect(str(database), read_only=True) as con:
+            con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+            known, schemas = (
+                [row[0] for row in con.execute(names).fetchall()] for names in (_PUBLISHED, _PUBLISHED_SCHEMAS)
+            )
+            con.execute(f"SET search_path = {_quoted(','.join(schemas))}")
+            con.execute("SET enable_external_access = false; SET lock_configuration = true")
+            con.execute(sql)
+            return [d[0] for d in con.description or []], con.fetchall()
+    except duckdb.Error as error:
+        raise CannotAsk(_sentence(error, home, database, known)) from None
+
+
+_PUBLISHED: Final = """
+SELECT table_name FROM (
+  SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal
+  UNION ALL
+  SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal
+) ORDER BY schema_name, table_name
+"""
+_PUBLISHED_SCHEMAS: Final = """
+SELECT schema_name FROM duckdb_schemas()
+WHERE database_name = current_database() AND NOT (internal AND schema_name <> 'main')
+ORDER BY schema_name <> 'main', schema_name
+"""
 
 
 def connect(home: Home, catalogue: Catalogue) -> duckdb.DuckDBPyConnection:
@@ -89,20 +125,20 @@ def _check(sql: str) -> None:
         raise CannotAsk(f"a statement of type {kind.name} is given; {_EXPECTED}")
 
 
-def _sentence(error: duckdb.Error, home: Home, catalogue: Catalogue) -> str:
+def _sentence(error: duckdb.Error, home: Home, place: Path, known: Collection[str]) -> str:
     # What follows "LINE" repeats the query with a mark below it.
     sentence = " ".join(str(error).partition("\nLINE ")[0].split())
     if isinstance(error, duckdb.PermissionException):
-        return f"{sentence}; venue query reads the tables of {home.lake} and nothing else"
+        return f"{sentence}; venue query reads the tables of {place} and nothing else"
     if where := damaged(error, home):
         return f"{sentence} (compute it again: venue materialize {where[1]})"
-    sentence = _SUGGESTION.sub(lambda match: _if_known(match, catalogue.tables), sentence)
+    sentence = _SUGGESTION.sub(lambda match: _if_known(match, known), sentence)
     if isinstance(error, duckdb.CatalogException) and sentence.startswith("Catalog Error: Table"):
-        return f"{sentence} (tables: {', '.join(catalogue.tables)})"
+        return f"{sentence} (tables: {', '.join(known)})"
     return sentence
 
 
-def _if_known(suggestion: re.Match[str], tables: Mapping[str, object]) -> str:
+def _if_known(suggestion: re.Match[str], tables: Collection[str]) -> str:
     """DuckDB's own catalogues are no help to who mistyped the name of a table."""
     return suggestion[0] if suggestion[1] in tables else ""
 

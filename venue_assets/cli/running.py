@@ -227,9 +227,9 @@ def publish() -> None:
 
     before = current(home)
     publication = run(home, catalogue(), engine_resource(), log=say)
-    same = " (nothing changed)" if before and before.publication_id == publication.publication_id else ""
+    what = ", ".join(publication.differences(before)) or "nothing changed"
     say(
-        f"Publication {publication.publication_id}{same}: {len(publication.dates)} event dates "
+        f"Publication {publication.publication_id}: {len(publication.dates)} event dates ({what}) "
         f"-> {relative(home.published / 'venue.duckdb')}"
     )
     if publication.waiting:

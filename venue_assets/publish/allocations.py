@@ -32,6 +32,7 @@ PUBLIC_KEY: Final = "public-key.pem"
 """No experiment's id has a hyphen, so none is called so."""
 KEY_VARIABLE: Final = "VENUE_ALLOCATION_KEY"
 _KEY_BYTES: Final = 32
+_FEATURES: Final = "venue.segments.visitor_features"
 
 
 def load_key(home: Home) -> Ed25519PrivateKey:
@@ -56,11 +57,12 @@ def write_allocations(
     changed: Mapping[str, set[str]],
     earlier: Path | None,
     link: Callable[[Path, Path], None],
+    features_as_of: Callable[[date], str] = lambda day: f"{_FEATURES} WHERE event_date = DATE '{day}'",
 ) -> None:
     """All allocations of the publication that is attached to `con` as `venue`, in the new `folder`.
 
-    Those that are made of dates not `changed`, by table, are linked to the `earlier` folder's. Raises KeyProblem; where
-    no bandit is on, no key is needed.
+    Those that are made of dates not `changed`, by table, are linked to the `earlier` folder's. `features_as_of` says
+    from what the visitor features of a date are selected. Raises KeyProblem; where no bandit is on, no key is needed.
     """
     folder.mkdir()
     found = con.sql(_ALLOCATIONS).fetchall()
@@ -82,7 +84,8 @@ def write_allocations(
         elif experiment and {arm for _, arm, _ in shares} == set(experiment.arms):
             venue_id = home.site.venue_of(experiment).id
             document = _document(experiment, of, allocation_id, json.loads(tree), shares)
-            target.write_bytes(signed(document | _leaves(con, tree, venue_id, day), key))
+            leaves = _leaves(con, tree, venue_id, day, features_as_of(day))
+            target.write_bytes(signed(document | leaves, key))
 
 
 _NEW: Final = {"segment": "new", "frequency": 0, "visits": 0, "value": 0}
@@ -103,8 +106,8 @@ ORDER BY a.experiment_id, a.event_date
 _USERS: Final = """
 WITH known AS (
   SELECT * REPLACE (value::DOUBLE AS value)
-  FROM venue.segments.visitor_features
-  WHERE event_date = $day AND venue_id = $venue_id
+  FROM (FROM {features})
+  WHERE venue_id = $venue_id
 ),
 linked AS (
   SELECT terminal_user_id, member_user_id FROM venue.clean.identity_map WHERE event_date = $day
@@ -139,9 +142,9 @@ def _document(
     }
 
 
-def _leaves(con: duckdb.DuckDBPyConnection, tree: str, venue_id: str, day: date) -> dict[str, Any]:
+def _leaves(con: duckdb.DuckDBPyConnection, tree: str, venue_id: str, day: date, features: str) -> dict[str, Any]:
     """The leaf of each user of the venue, as known at the end of `day`, and of whoever is not known."""
-    users = con.sql(_USERS, params={"day": day, "venue_id": venue_id}).pl()
+    users = con.sql(_USERS.format(features=features), params={"day": day, "venue_id": venue_id}).pl()
     nobody = users.clear(1).with_columns(
         pl.lit(value).cast(users[name].dtype).alias(name) for name, value in _NEW.items()
     )
