@@ -28,8 +28,8 @@ from venue_assets.tables.catalogue import catalogue
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "data" / "site.toml"
 SCRIPT = Path(sys.executable).with_name("venue")
-COMMANDS = ["demo", "simulate", "import", "materialize", "status", "rerun", "query", "publish", "ui", "doctor"]
-COMMANDS += ["experiment", "landing"]
+COMMANDS = ["demo", "simulate", "import", "materialize", "status", "rerun", "query", "publish", "report", "ui"]
+COMMANDS += ["doctor", "experiment", "landing"]
 DAY = "2026-01-05"
 RANGE = "2026-01-05...2026-01-06"
 
@@ -394,6 +394,9 @@ def test_demo_again_and_otherwise(tmp_path: Path) -> None:
     said = done(home, "demo", "--days", "2", "--visits", "60", "--no-ui")
     assert "Reconciled with the truth" in said
     assert f"VENUE_DATA={home}" in said
+    for page in (home / "published" / "reports" / name for name in ("2026-01-06.html", "2026-01-06.zh.html")):
+        assert f" {page}\n" in said
+        assert page.exists()
 
     written = files(home / "landing", home / "lake", home / "published")
     said = done(home, "demo", "--days", "2", "--visits", "60", "--no-ui")

@@ -4,6 +4,7 @@ app.py          `venue` itself: which commands there are, and how wrong input or
 arguments.py    what people type: dates, ranges, tables, shared options; UserError
 making.py       commands that make landed records: demo, simulate, import
 running.py      commands that compute: materialize, status, rerun, publish
+report.py       the command that renders a report: report
 looking.py      commands that look: query, ui, doctor
 experiment.py   commands about experiments: list, size, show, simulate
 landing.py      commands about the landing service: landing, landing token

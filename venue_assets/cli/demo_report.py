@@ -1,5 +1,5 @@
 """What the demonstration shows at its end: the metrics, how they compare with the truth, what was learned, where all of
-it lies.
+it lies, and the report.
 """
 
 from __future__ import annotations
@@ -114,3 +114,14 @@ def places(home: Home) -> None:
         ("the truth", home.root / TRUTH),
     ):
         say(f"{what:17} {relative(path)}")
+
+
+def pages(home: Home, *, open_one: bool) -> None:
+    """The reports of the last date in both languages: where they lie, and the English one in the browser."""
+    from venue_assets.cli.report import open_page, write
+
+    english, chinese = write(home, None), write(home, None, "zh")
+    say(f"{'the report':17} [bold]{relative(english)}[/]")
+    say(f"{'in Chinese':17} {relative(chinese)}")
+    if open_one:
+        open_page(english)

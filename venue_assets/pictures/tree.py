@@ -32,7 +32,7 @@ class Wording:
     more: str = "and {} more"
 
 
-def forest(trees: Iterable[tuple[str, Mapping[str, Any]]], wording: Wording = Wording()) -> str:  # noqa: B008 (frozen)
+def forest(trees: Iterable[tuple[str, Mapping[str, Any]]], wording: Wording = Wording()) -> str:
     """Trees below each other, each with its title."""
     shapes: list[str] = []
     top, width = float(_MARGIN), 400.0

@@ -1,0 +1,133 @@
+"""What a page is made of: cards with one figure, charts with their finding, tables. Plain data for the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Tone = Literal["good", "bad", "neutral"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of written cells; the columns in `right` hold numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Card:
+    """One figure: its name leads to its definition."""
+
+    metric: str
+    label: str
+    definition: str
+    value: str
+    unit: str = ""
+    change: str | None = None
+    arrow: str = ""
+    tone: Tone = "neutral"
+    tone_word: str = ""
+    compared: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A chart, a drawing or a table under its finding; where there is nothing to draw, the sentence that says so."""
+
+    title: str
+    note: str = ""
+    metrics: Sequence[tuple[str, str]] = ()
+    """Name and label of the metrics shown, whose definitions are linked."""
+    spec: dict[str, Any] | None = None
+    svg: str | None = None
+    tiles: Sequence[Tile] = ()
+    table: Table | None = None
+    open_table: bool = False
+    """Whether the table is the thing itself, rather than the numbers behind a chart."""
+    wide: bool = False
+    is_empty: bool = False
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One RFM segment on the map."""
+
+    name: str
+    scores: str
+    users: str
+    money: str
+    change: str
+    weight: float
+    """Between 0 and 1: how dark."""
+
+
+@dataclass(frozen=True)
+class Idea:
+    """Something that might be tried."""
+
+    finding: str
+    block: str | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of an experiment, in a word and a sentence."""
+
+    experiment_id: str
+    badge: str
+    tone: Tone
+    sentences: Sequence[str]
+    about: str = ""
+    blocks: Sequence[Block] = ()
+
+
+@dataclass(frozen=True)
+class VenuePart:
+    """Everything about one venue."""
+
+    venue_id: str
+    name: str
+    about: str
+    headline: str
+    cards: Sequence[Card]
+    glance: Sequence[Card]
+    visitors: Sequence[Block]
+    sales: Sequence[Block]
+    customers: Sequence[Block]
+    verdicts: Sequence[Verdict]
+    ideas: Sequence[Idea]
+    compared: Block | None = None
+    """What the activity brought against other days."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A metric as the registry has it."""
+
+    name: str
+    label: str
+    symbol: str | None
+    text: str
+    unit: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    dates: str
+    """As a condition in SQL."""
+    title: str
+    subtitle: str
+    venues: Sequence[VenuePart]
+    trust_headline: str
+    trust_tone: Tone
+    trust: Sequence[Block]
+    footer: Sequence[str]
+    definitions: Sequence[Definition] = ()
+    specs: dict[str, dict[str, Any]] = field(default_factory=dict)

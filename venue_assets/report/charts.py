@@ -1,0 +1,287 @@
+"""Charts as Vega-Lite specifications, made with Altair: how figures are drawn, and nothing of what they mean.
+
+Rows travel beside the chart (one named data set), so Altair has only the drawing to check. Colours are Okabe and Ito's,
+which people with any colour vision tell apart; where colour means something, a place or a word says it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import altair as alt
+
+from venue_assets.report.figures import Row
+
+Spec = dict[str, Any]
+
+BLUE: Final = "#0072B2"
+ORANGE: Final = "#E69F00"
+SKY: Final = "#56B4E9"
+GREY: Final = "#8A8F98"
+INK: Final = "#1B2430"
+PALE: Final = "#D8DEE6"
+ARMS: Final = (GREY, ORANGE, SKY, "#009E73", "#F0E442", BLUE, "#D55E00", "#CC79A7", "#000000")
+"""The control is grey. More arms begin anew."""
+HEAT: Final = ("#F1F6FA", "#9CC7E3", "#2F86BE", "#00456E")
+"""From nothing to much: lightness alone tells."""
+_FONT: Final = (
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', "
+    "'Source Han Sans SC', sans-serif"
+)
+_CONFIG: Final = {
+    "aria": False,
+    "background": "transparent",
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "#4A5563",
+        "titleColor": "#4A5563",
+        "labelFontSize": 13,
+        "titleFontSize": 13,
+        "titleFontWeight": "normal",
+        "gridColor": "#E7EBF0",
+        "domainColor": "#B6BEC9",
+        "tickColor": "#B6BEC9",
+        "labelLimit": 240,
+    },
+    "legend": {
+        "labelColor": INK,
+        "titleColor": "#4A5563",
+        "labelFontSize": 13,
+        "titleFontSize": 13,
+        "titleFontWeight": "normal",
+        "orient": "top",
+        "direction": "horizontal",
+        "labelLimit": 240,
+        "offset": 4,
+    },
+    "text": {"fontSize": 13, "color": INK},
+}
+
+
+def bars(rows: Sequence[Row], *, label: str, value: str, text: str) -> Spec:
+    """Horizontal bars in the order of the rows, each with its name above it and its figure beside that.
+
+    Names above leave the whole width to the bars, on a telephone too.
+    """
+    high = alt.Chart(alt.NamedData(name="rows")).encode(y=_in_order(label, axis=None))
+    bar = high.mark_bar(height=14, yOffset=8, cornerRadiusEnd=2, color=BLUE).encode(
+        x=alt.X(f"{value}:Q", axis=None, scale=alt.Scale(domainMin=0)), tooltip=_tips(label, text)
+    )
+    return _spec(
+        alt.layer(bar, *_captions(high, label, text)).properties(width="container", height=46 * len(rows)), rows
+    )
+
+
+def over_the_day(rows: Sequence[Row], *, names: Sequence[str], starts: int, y: str, peak: Row | None = None) -> Spec:
+    """Lines over the hours of one event date; `second` counts from its start, `starts` seconds after midnight."""
+    clock = f"timeFormat(datetime(2000, 0, 1, 0, 0, datum.value + {starts}), '%H:%M')"
+    seconds = [row["second"] for row in rows]
+    base = alt.Chart(alt.NamedData(name="rows")).encode(
+        x=alt.X(
+            "second:Q",
+            title=None,
+            scale=alt.Scale(domain=[min(seconds), max(seconds)], nice=False),
+            axis=alt.Axis(
+                values=_whole_hours(min(seconds), max(seconds), starts),
+                labelExpr=clock,
+                grid=False,
+                labelOverlap="greedy",
+                labelSeparation=10,
+            ),
+        ),
+        y=alt.Y("inside:Q", title=y, axis=alt.Axis(tickCount=5, format=",.0f")),
+        tooltip=_tips("clock", "figure", "series"),
+    )
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=list(names), range=[BLUE, ORANGE][: len(names)]),
+        legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=3) if len(names) > 1 else None,
+    )
+    first = alt.datum.series == names[0]
+    layers: list[alt.Chart] = [
+        base.transform_filter(first).mark_area(color=BLUE, opacity=0.14),
+        base.mark_line(strokeWidth=2).encode(
+            color=colour,
+            strokeDash=alt.StrokeDash(
+                "series:N", scale=alt.Scale(domain=list(names), range=[[1, 0], [5, 3]][: len(names)])
+            ),
+        ),
+    ]
+    if peak:
+        at = base.transform_filter((alt.datum.second == peak["second"]) & first)
+        layers += [
+            at.mark_point(filled=True, size=70, color=BLUE, opacity=1),
+            at.mark_text(dy=-12, fontWeight="bold", align="center").encode(text=alt.Text("figure:N")),
+        ]
+    return _spec(alt.layer(*layers).properties(width="container", height=220), rows)
+
+
+def heat_map(rows: Sequence[Row], *, weekdays: Sequence[str], hours: Sequence[int], legend: str) -> Spec:
+    """Weekdays down, hours across; darker is more."""
+    chart = (
+        alt.Chart(alt.NamedData(name="rows"))
+        .mark_rect(stroke="white", strokeWidth=1)
+        .encode(
+            x=alt.X(
+                "hour:O", sort=list(hours), scale=alt.Scale(domain=list(hours)), title=None,
+                axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False, domain=False),
+            ),
+            y=alt.Y(
+                "day:N", sort=list(weekdays), scale=alt.Scale(domain=list(weekdays)), title=None,
+                axis=alt.Axis(ticks=False, domain=False),
+            ),
+            color=alt.Color(
+                "mean:Q", scale=alt.Scale(range=list(HEAT), domainMin=0),
+                legend=alt.Legend(title=legend, gradientLength=140, gradientThickness=10, tickCount=3),
+            ),
+            tooltip=_tips("day", "clock", "figure"),
+        )
+        .properties(width="container", height=28 * len(weekdays))
+    )  # fmt: skip
+    return _spec(chart, rows)
+
+
+def histogram(rows: Sequence[Row], *, x: str, y: str, median: float | None, median_label: str) -> Spec:
+    """Bars of visits by minutes, with the median as a line."""
+    step = rows[1]["minutes"] - rows[0]["minutes"] if len(rows) > 1 else 5
+    base = alt.Chart(alt.NamedData(name="rows"))
+    bar = base.mark_bar(color=BLUE, binSpacing=1).encode(
+        x=alt.X(
+            "minutes:Q", title=x, bin="binned", axis=alt.Axis(grid=False, tickMinStep=step, tickCount=8, format="d")
+        ),
+        x2=alt.X2("until:Q"),
+        y=alt.Y("visits:Q", title=y, axis=alt.Axis(tickCount=5, format=",.0f")),
+        tooltip=_tips("range", "visits"),
+    )
+    layers: list[alt.Chart] = [bar]
+    if median is not None:
+        mark = alt.Chart(alt.InlineData(values=[{"median": median, "label": median_label}]))
+        layers += [
+            mark.mark_rule(color=INK, strokeWidth=1.5, strokeDash=[4, 3]).encode(x=alt.X("median:Q")),
+            mark.mark_text(align="left", dx=6, y=6, fontWeight="bold").encode(
+                x=alt.X("median:Q"), text=alt.Text("label:N")
+            ),
+        ]
+    return _spec(alt.layer(*layers).properties(width="container", height=220), rows)
+
+
+def stacked_days(
+    rows: Sequence[Row],
+    *,
+    series: Sequence[str],
+    colours: Sequence[str],
+    y: str,
+    share: bool = False,
+    last: str | None = None,
+) -> Spec:
+    """A stacked column per date; `last` is a label set apart in bold."""
+    days = list(dict.fromkeys(row["day"] for row in rows))
+    bold: Any = (
+        {"condition": {"test": f"datum.value === '{last}'", "value": "bold"}, "value": "normal"} if last else "normal"
+    )
+    chart = (
+        alt.Chart(alt.NamedData(name="rows"))
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "day:N", sort=days, title=None,
+                axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False, labelFontWeight=bold),
+                scale=alt.Scale(paddingInner=0.18),
+            ),
+            y=alt.Y(
+                "value:Q", title=y, stack="normalize" if share else "zero",
+                axis=alt.Axis(tickCount=5, format=".0%" if share else ",.0f"),
+            ),
+            color=alt.Color(
+                "series:N", sort=list(series), scale=alt.Scale(domain=list(series), range=list(colours)),
+                legend=alt.Legend(title=None),
+            ),
+            order=alt.Order("place:Q"),
+            tooltip=_tips("day", "series", "figure"),
+        )
+        .properties(width="container", height=220)
+    )  # fmt: skip
+    return _spec(chart, rows)
+
+
+def progress(rows: Sequence[Row]) -> Spec:
+    """What each arm has, as a bar, and what it needs, as a line to be reached."""
+    base = alt.Chart(alt.NamedData(name="rows")).encode(y=_in_order("arm", axis=None))
+    layers = [
+        base.mark_bar(height=14, yOffset=8, color=BLUE, cornerRadiusEnd=2).encode(
+            x=alt.X("n:Q", axis=None, scale=alt.Scale(domainMin=0)), tooltip=_tips("arm", "text")
+        ),
+        base.transform_filter("isValid(datum.required)")
+        .mark_tick(height=16, thickness=3, yOffset=8.5, color=INK, opacity=1)
+        .encode(x=alt.X("required:Q")),
+        *_captions(base, "arm", "text"),
+    ]
+    return _spec(alt.layer(*layers).properties(width="container", height=46 * len(rows)), rows)
+
+
+def effects(rows: Sequence[Row], *, x: str, scale: str, worth: float | None, worth_label: str) -> Spec:
+    """The effect of each arm with its interval, against none; dashed is the effect that was worth finding."""
+    base = alt.Chart(alt.NamedData(name="rows")).encode(y=_in_order("arm", axis=None))
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=INK).encode(x=alt.X("zero:Q"))
+    layers: list[Any] = [zero]
+    if worth is not None:
+        mark = alt.Chart(alt.InlineData(values=[{"worth": worth, "label": worth_label}]))
+        layers += [mark.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("worth:Q"), tooltip=_tips("label"))]
+    layers += [
+        base.mark_rule(strokeWidth=3, color=BLUE, yOffset=10).encode(
+            x=alt.X(
+                "low:Q", title=x, axis=alt.Axis(format=scale, tickCount=6, grid=False), scale=alt.Scale(padding=32)
+            ),
+            x2=alt.X2("high:Q"), tooltip=_tips("arm", "text"),
+        ),
+        base.mark_point(filled=True, size=110, color=BLUE, opacity=1, yOffset=10).encode(
+            x=alt.X("effect:Q"), tooltip=_tips("arm", "text")
+        ),
+        # On white, where the line of no effect passes behind it.
+        base.mark_text(align="left", x=8, yOffset=-10, stroke="white", strokeWidth=6).encode(text=alt.Text("arm:N")),
+        *_captions(base, "arm", "text", above=10, left=8),
+    ]  # fmt: skip
+    return _spec(alt.layer(*layers).properties(width="container", height=60 * len(rows)), rows)
+
+
+def _captions(base: alt.Chart, name: str, figure: str, *, above: int = 8, left: int = 0) -> list[alt.Chart]:
+    """Above a bar: its name on the left, its figure on the right."""
+    return [
+        base.mark_text(align="left", x=left, yOffset=-above, limit=260).encode(text=alt.Text(f"{name}:N")),
+        base.mark_text(align="right", yOffset=-above, fontWeight="bold").encode(
+            x=alt.XValue("width"),  # type: ignore[no-untyped-call]
+            text=alt.Text(f"{figure}:N"),
+        ),
+    ]
+
+
+def _in_order(field: str, **more: Any) -> alt.Y:
+    return alt.Y(f"{field}:N", sort=None, scale=alt.Scale(paddingInner=0.1), **more)
+
+
+def _tips(*fields: str) -> list[alt.Tooltip]:
+    return [alt.Tooltip(f"{field}:N", title=" " * n or "\N{NO-BREAK SPACE}") for n, field in enumerate(fields, 1)]
+
+
+def _whole_hours(first: int, last: int, starts: int) -> list[int]:
+    """Every second hour of the clock, as seconds since the event date began."""
+    return [s for s in range(first - first % 3600, last + 1, 3600) if s >= first and (s + starts) % 7200 == 0]
+
+
+def _spec(chart: Any, rows: Sequence[Row]) -> Spec:
+    with alt.utils.schemapi.debug_mode(False):
+        spec = chart.to_dict(validate=False)
+    spec.pop("$schema", None)
+    spec["config"] = _CONFIG
+    spec["datasets"] = spec.get("datasets", {}) | {"rows": [{k: _plain(v) for k, v in row.items()} for row in rows]}
+    return dict(spec)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, date) else value

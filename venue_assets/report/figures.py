@@ -1,0 +1,227 @@
+"""Figures of metrics: asked through the registry and the star, of the date and of the days that it is compared with.
+
+What does not belong here: what the registry cannot say (people.py, trials.py, trust.py), and how figures are shown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from statistics import median
+from typing import Any, Final
+
+import duckdb
+
+from venue_assets.report.subject import Subject, Venue
+from venue_assets.report.wording import span
+from venue_assets.semantic_layer.metrics import Metric, registry
+from venue_assets.semantic_layer.query import question
+from venue_assets.semantic_layer.star import star
+
+CARDS: Final = (
+    "uv",
+    "pv",
+    "new_visitors",
+    "lov_median_seconds",
+    "pf_range",
+    "pf_entrance",
+    "ocr",
+    "conversion",
+    "gmv",
+    "completed_orders",
+    "average_order_value",
+    "paying_users",
+)
+"""The figures of a venue, in this order."""
+OTHERS: Final = ("returning_visitors", "recognition_share")
+"""What charts and data trust need besides."""
+BUSY: Final = ("pv", "pf_entrance", "pf_range", "completed_orders")
+"""What tells busy hours from quiet ones: the first that a venue has."""
+HISTORY: Final = 28
+"""Dates of the charts over time, and before a date in which comparable days are looked for."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric of a venue, and what it is compared with."""
+
+    metric: Metric
+    value: Any
+    suppressed: bool = False
+    usual: float | None = None
+    """Median of the comparable days."""
+    compared: Sequence[date] = ()
+    """Those days."""
+
+
+class Asker:
+    """Asks a published database; figures that rest on fewer people than its smallest cell are withheld."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, subject: Subject) -> None:
+        self.con = con
+        self.subject = subject
+
+    def rows(self, sql: str, **parameters: Any) -> list[Row]:
+        """The rows of any SQL."""
+        self.con.execute(sql, parameters or None)
+        names = [column[0] for column in self.con.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in self.con.fetchall()]
+
+    def ask(self, metrics: Sequence[str], by: Sequence[str], where: str) -> list[Row]:
+        """Metrics by dimensions; with a smallest cell, also `withheld`: the metrics that exist but are not told."""
+        asked = question(registry(), star(), metrics, by=by, where=where)
+        rows = self.rows(asked)
+        if self.smallest_cell < 2:
+            return [row | {"withheld": frozenset()} for row in rows]
+        told = self.rows(question(registry(), star(), metrics, by=by, where=where, smallest_cell=self.smallest_cell))
+        return [
+            few | {"withheld": frozenset(m for m in metrics if row[m] is not None and few[m] is None)}
+            for row, few in zip(rows, told, strict=True)
+        ]
+
+    @cached_property
+    def smallest_cell(self) -> int:
+        """The smallest number of people that may be told of, as the publication says; 0 where it does not."""
+        if not self.rows("FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = 'settings'"):
+            return 0
+        found = self.rows("SELECT value FROM main.settings WHERE name = 'smallest_cell'")
+        return int(found[0]["value"]) if found else 0
+
+    @cached_property
+    def publication_id(self) -> str:
+        """Which publication this is."""
+        return str(self.rows("SELECT min(publication_id) AS id FROM main.publication")[0]["id"])
+
+    @cached_property
+    def daily(self) -> Mapping[str, Mapping[date, Row]]:
+        """All figures of each venue on each date with records, over the history and its comparable days."""
+        first = min(self.subject.last - timedelta(days=HISTORY), self.subject.first)
+        found: dict[str, dict[date, Row]] = defaultdict(dict)
+        where = f"event_date BETWEEN DATE '{first}' AND DATE '{self.subject.last}'"
+        for row in self.ask([*CARDS, *OTHERS], ["event_date", "venue_id"], where):
+            found[row["venue_id"]][row["event_date"]] = row
+        return found
+
+    @cached_property
+    def _whole(self) -> Mapping[str, Row]:
+        """The figures over all dates of the subject at once."""
+        if not self.subject.is_activity:
+            return {venue: rows[self.subject.last] for venue, rows in self.daily.items() if self.subject.last in rows}
+        found: dict[str, Row] = {}
+        for venue_id, activity in self.subject.activities.items():
+            where = f"activity_id = '{activity.activity_id}' AND venue_id = '{venue_id}' AND {self.subject.dates}"
+            found |= {row["venue_id"]: row for row in self.ask([*CARDS, *OTHERS], ["venue_id"], where)}
+        return found
+
+    def where(self, venue: Venue) -> str:
+        """The subject at a venue, as a condition."""
+        return f"venue_id = '{venue.venue_id}' AND {self.subject.dates}"
+
+    def has_records(self, venue: Venue) -> bool:
+        """Whether anything at all was recorded there."""
+        return venue.venue_id in self._whole
+
+    def figures(self, venue: Venue) -> dict[str, Figure]:
+        """The venue's figures by metric, those that it can have."""
+        row = self._whole.get(venue.venue_id, {})
+        return {
+            name: self._figure(registry()[name], row, venue)
+            for name in (*CARDS, *OTHERS)
+            if is_possible(registry()[name], venue)
+        }
+
+    def _figure(self, metric: Metric, row: Row, venue: Venue) -> Figure:
+        days = self.daily.get(venue.venue_id, {})
+        comparable = [self.subject.last - timedelta(days=7 * n) for n in range(1, 5)]
+        known = {day: _figure_of(metric, days[day], venue) for day in comparable if day in days}
+        known = {day: value for day, value in known.items() if value is not None}
+        return Figure(
+            metric,
+            _figure_of(metric, row, venue),
+            suppressed=metric.name in row.get("withheld", ()),
+            usual=None if self.subject.is_activity or not known else float(median(map(float, known.values()))),
+            compared=sorted(known),
+        )
+
+    def over_time(self, venue: Venue, *metrics: str) -> list[Row]:
+        """Metrics of the venue on each date of the history, or of the activity."""
+        first, last = (
+            (self.subject.first, self.subject.last) if self.subject.is_activity else span(self.subject.last, HISTORY)
+        )
+        return [
+            {"event_date": day} | {name: _figure_of(registry()[name], row, venue) for name in metrics}
+            for day, row in sorted(self.daily.get(venue.venue_id, {}).items())
+            if first <= day <= last
+        ]
+
+    @cached_property
+    def _busy(self) -> Mapping[str, list[Row]]:
+        first = self.subject.first if self.subject.is_activity else span(self.subject.last, HISTORY)[0]
+        where = f"event_date BETWEEN DATE '{first}' AND DATE '{self.subject.last}'"
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.ask(BUSY, ["venue_id", "weekday", "hour"], where):
+            if row["hour"] is not None and row["weekday"] is not None:
+                found[row["venue_id"]].append(row)
+        return found
+
+    def busy_hours(self, venue: Venue) -> tuple[Metric, list[Row]]:
+        """A metric per weekday and hour: its mean over the dates with records that have the weekday."""
+        metric = next((m for m in map(registry().__getitem__, BUSY) if is_possible(m, venue)), registry()["pv"])
+        dates = [row["event_date"] for row in self.over_time(venue)]
+        found = []
+        for row in self._busy.get(venue.venue_id, ()):
+            weekday = _WEEKDAYS.index(row["weekday"])
+            n = sum(day.weekday() == weekday for day in dates)
+            if row[metric.name] and n:
+                found.append({"weekday": weekday, "hour": row["hour"], "dates": n, "mean": row[metric.name] / n})
+        return metric, found
+
+    @cached_property
+    def _categories(self) -> Mapping[str, list[Row]]:
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.ask(["gmv", "pieces_sold"], ["venue_id", "category_id"], self.subject.dates):
+            if row["gmv"]:
+                found[row["venue_id"]].append(row)
+        return found
+
+    def categories(self, venue: Venue) -> list[Row]:
+        """Sales by category, the largest first."""
+        return sorted(self._categories.get(venue.venue_id, ()), key=lambda row: (-row["gmv"], row["category_id"]))
+
+
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+"""As dim_date writes them."""
+_NEEDED: Final = {
+    "fact_session": lambda venue: venue.has_terminal,
+    "fact_user_day": lambda venue: venue.has_terminal or venue.takes_orders,
+    "fact_order_line": lambda venue: venue.takes_orders,
+    "fact_count": lambda venue: venue.has_boundary or venue.has_entrance,
+}
+"""What a venue needs for a fact to have rows."""
+
+
+def is_possible(metric: Metric, venue: Venue) -> bool:
+    """Whether the venue has the devices that the metric needs."""
+    if metric.name in ("new_visitors", "returning_visitors"):
+        return venue.has_terminal
+    boundary, entrance = metric.name in ("pf_range", "ocr"), metric.name in ("pf_entrance", "ocr", "recognition_share")
+    return (
+        all(_NEEDED[fact](venue) for fact in registry().facts(metric) if fact in _NEEDED)
+        and (venue.has_boundary or not boundary)
+        and (venue.has_entrance or not entrance)
+        and (venue.takes_orders or metric.name != "conversion")
+    )
+
+
+def _figure_of(metric: Metric, row: Row, venue: Venue) -> Any:
+    """The figure, and 0 where nobody came or bought: that is known where the venue has what it takes."""
+    value = row.get(metric.name)
+    if value is None and metric.name not in row.get("withheld", ()) and row and is_possible(metric, venue):
+        counts = metric.fact not in (None, "fact_count") and metric.type in ("BIGINT", "DECIMAL(18,2)")
+        return 0 if counts else None
+    return value

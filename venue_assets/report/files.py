@@ -1,0 +1,51 @@
+"""Where reports lie: `published/reports/<event_date>.html`, `<event_date>.zh.html`, `activity-<id>.html`.
+
+The publication never deletes them; each says which publication it was made of.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from edge_collector.durable import write_atomically
+from venue_assets.home import Home
+from venue_assets.publish.building import DATABASE
+from venue_assets.publish.publication import REPORTS
+from venue_assets.report.page import render
+from venue_assets.report.subject import CannotReport
+from venue_assets.semantic_layer.metrics import Language
+
+
+def write_report(home: Home, subject: date | str | None = None, *, language: Language = "en") -> Path:
+    """Render a report (of the last published date unless told) and put it in its place. Raises CannotReport."""
+    database = home.published / DATABASE
+    if not database.exists():
+        raise CannotReport(f"{database} does not exist; venue materialize DATE or venue publish makes it")
+    # A connection of its own reads one publication from beginning to end, whatever is published meanwhile.
+    with duckdb.connect(str(database.resolve()), read_only=True) as con:
+        wanted = _last_date(con) if subject is None else subject
+        page = render(con, wanted, language=language)
+    target = home.published / REPORTS / _name(wanted, language)
+    if not _holds(target, page.encode()):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, page.encode())
+    return target
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content
+
+
+def _last_date(con: duckdb.DuckDBPyConnection) -> date:
+    found = con.execute("SELECT max(event_date) FROM metrics.primary_metrics").fetchone()
+    if not found or not isinstance(found[0], date):
+        raise CannotReport("no event date is published yet; venue publish brings the publication up to the lake")
+    return found[0]
+
+
+def _name(subject: date | str, language: Language) -> str:
+    stem = subject.isoformat() if isinstance(subject, date) else f"activity-{subject}"
+    return f"{stem}.html" if language == "en" else f"{stem}.{language}.html"

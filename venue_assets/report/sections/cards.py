@@ -1,0 +1,108 @@
+"""The figures of a venue as cards, with their change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from venue_assets.report import findings, people
+from venue_assets.report.blocks import Block, Card, Tone
+from venue_assets.report.figures import CARDS, Asker, Figure, Row
+from venue_assets.report.sections.parts import table
+from venue_assets.report.subject import Venue
+from venue_assets.report.wording import Words
+from venue_assets.semantic_layer.metrics import registry
+
+GLANCE: Final = ("uv", "conversion", "gmv", "pf_entrance", "pf_range", "completed_orders")
+"""The figures of the overview: the first three that a venue has."""
+
+
+def cards(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> dict[str, Card]:
+    """The venue's figures as cards."""
+    against = people.comparison(asker, venue)
+    return {n: _card(words, figures[n], venue, against.get(n), asker) for n in CARDS if n in figures}
+
+
+def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker: Asker) -> Card:
+    metric = figure.metric
+    change, up, compared = None, None, findings.compared(words, figure)
+    certain = True
+    if asker.subject.is_activity:
+        compared = words("whole activity so far", "活动至今")
+        if against and against["difference"] is not None and against["compared_mean"]:
+            change = words.change(metric, against["mean"], against["compared_mean"])
+            up = against["difference"] > 0
+            certain = not against["low"] <= 0 <= against["high"]
+            compared = words("a day, vs other days of the same weekday", "日均，对比其他日子的同一星期几")
+            if not certain:
+                compared += words("; not shown to differ", "；未见差异")
+    elif figure.usual is not None and figure.value is not None:
+        change = words.change(metric, float(figure.value), figure.usual)
+        up = float(figure.value) > figure.usual
+    value = words.value(metric, figure.value, venue.currency, suppressed=figure.suppressed)
+    unit = venue.currency if metric.is_money and value.endswith(venue.currency) else ""
+    value = value.removesuffix(unit).strip()
+    moved = change is not None and any(c in "123456789" for c in change)
+    tone: Tone = "neutral"
+    if moved and certain and metric.better != "none":
+        tone = "good" if up == (metric.better == "up") else "bad"
+    return Card(
+        metric.name,
+        metric.label[words.language],
+        metric.description[words.language],
+        value,
+        unit,
+        change,
+        ("▲" if up else "▼") if moved else "",
+        tone,
+        {"good": words("better", "向好"), "bad": words("worse", "变差"), "neutral": ""}[tone],
+        compared,
+    )
+
+
+def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None:
+    """What the activity brought per day against other days, by KPI; none for a date, or with nothing to compare."""
+    rows = [row for row in people.comparison(asker, venue).values() if row["difference"] is not None]
+    if not rows:
+        return None
+
+    def written(row: Row, value: float, *, signed: bool = False) -> str:
+        metric = registry()[row["kpi"]]
+        sign = "+" if signed and value > 0 else ""
+        return sign + words.value(metric, value, venue.currency)
+
+    first = rows[0]
+    cells = [
+        [
+            registry()[row["kpi"]].label[words.language],
+            written(row, row["mean"]),
+            written(row, row["compared_mean"]),
+            written(row, row["difference"], signed=True),
+            f"{written(row, row['low'], signed=True)} … {written(row, row['high'], signed=True)}",
+        ]
+        for row in rows
+    ]
+    others = (
+        words("days without an activity", "无活动的日子")
+        if first["compared_with"] == "none"
+        else words(f"days of {first['compared_with']}", f"{first['compared_with']} 的日子")
+    )
+    level = words.percent(first["level"])
+    note = words(
+        f"Figures a day, against {others} on the same weekdays, with the {level} interval of the difference. Not "
+        "randomised: whatever else differed between these days is part of the difference.",
+        f"日均，对比相同星期几中{others}，附差异的 {level} 区间。并非随机试验：这些日子之间的其他差异也包含在内。",
+    )
+    columns = [
+        words(*x)
+        for x in (
+            ("Figure", "指标"),
+            ("This activity", "本活动"),
+            ("Other days", "其他日子"),
+            ("Difference", "差异"),
+            ("Interval", "区间"),
+        )
+    ]
+    names = [(row["kpi"], registry()[row["kpi"]].label[words.language]) for row in rows]
+    title = findings.differing(words, rows)
+    return Block(title, note, names, table=table(columns, cells), open_table=True, wide=True)

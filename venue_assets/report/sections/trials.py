@@ -1,0 +1,284 @@
+"""Experiments and ideas for new ones."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any, Final
+
+from venue_assets.pictures.tree import Wording, forest
+from venue_assets.report import charts
+from venue_assets.report import trial_findings as findings
+from venue_assets.report.blocks import Block, Idea, Table, Tone, Verdict
+from venue_assets.report.figures import Asker, Row
+from venue_assets.report.sections.parts import SEGMENTS_ZH, segment_name
+from venue_assets.report.subject import Venue
+from venue_assets.report.trials import Outcome, Trial, hypotheses, trials
+from venue_assets.report.wording import Words
+from venue_assets.semantic_layer.metrics import registry
+
+_TONES: Final[dict[Outcome, Tone]] = {
+    "better": "good",
+    "worse": "bad",
+    "no_difference": "neutral",
+    "running": "neutral",
+    "not_enough": "neutral",
+    "withheld": "bad",
+}
+_FRACTIONS: Final = ("conversion", "ocr")
+_KPI: Final = {
+    "conversion": ("conversion", "转化率"),
+    "orders": ("orders per unit", "每单位订单数"),
+    "amount": ("amount per unit", "每单位金额"),
+    "visits": ("visits per unit", "每单位到访次数"),
+    "dwell_seconds": ("seconds of stay per unit", "每单位停留秒数"),
+}
+_UNITS: Final = {"visit": ("visits", "次到访"), "user": ("users", "位用户"), "venue_day": ("days", "天")}
+_KINDS: Final = {
+    "randomised": ("randomised, fixed shares", "随机，固定份额"),
+    "bandit": ("randomised, shares move to what works (bandit)", "随机，份额向有效者移动（多臂老虎机）"),
+    "before_after": ("before and after, not randomised", "前后对比，非随机"),
+}
+
+
+def experiments(words: Words, asker: Asker, venue: Venue) -> list[Verdict]:
+    """Each experiment: what came of it, and how far it has come."""
+    return [_verdict(words, trial) for trial in trials(asker, venue)]
+
+
+def _verdict(words: Words, trial: Trial) -> Verdict:
+    badge = words(*findings.BADGES[trial.outcome])
+    if trial.outcome == "running" and trial.progress is not None:
+        badge += f": {words.percent(min(trial.progress, 0.99), 0)}"
+    unit, kpi = words(*_UNITS.get(trial.unit, (trial.unit, trial.unit))), _kpi(words, trial)
+    about = words(
+        f"{words(*_KINDS[trial.kind])}; unit {trial.unit.replace('_', ' ')}, KPI {kpi}; "
+        f"{words.days(trial.first_date, trial.last_date)}",
+        f"{words(*_KINDS[trial.kind])}；单位{unit.lstrip('次位')}，KPI {kpi}；"
+        f"{words.days(trial.first_date, trial.last_date)}",
+    )
+    sentences = [_begun(trial, row[words("conclusion", "conclusion_zh")]) for row in trial.verdicts]
+    blocks = [
+        block
+        for block in (_progress(words, trial), _effect(words, trial), _tree(words, trial), _shares(words, trial))
+        if block
+    ]
+    return Verdict(trial.experiment_id, badge, _TONES[trial.outcome], sentences, about, blocks)
+
+
+def _begun(trial: Trial, sentence: str) -> str:
+    """A sentence with a capital, unless it begins with the name of an arm."""
+    return (
+        sentence if sentence.startswith(tuple(f"{arm} " for arm in trial.arms)) else sentence[:1].upper() + sentence[1:]
+    )
+
+
+def _kpi(words: Words, trial: Trial) -> str:
+    if trial.kpi in _KPI:
+        return words(*_KPI[trial.kpi])
+    return registry()[trial.kpi].label[words.language] if trial.kpi in registry().metrics else trial.kpi
+
+
+def _progress(words: Words, trial: Trial) -> Block:
+    unit = words(*_UNITS.get(trial.unit, ("units", "个单位")))
+    rows = []
+    for gate in trial.gates:
+        of = words.number(gate["required_n"]) if gate["required_n"] else "?"
+        text = words(f"{words.number(gate['n'])} of {of} {unit}", f"{words.number(gate['n'])} / {of} {unit}")
+        rows.append(
+            {
+                "arm": gate["arm"],
+                "n": gate["n"],
+                "required": gate["required_n"],
+                "text": text,
+                "given": words.number(gate["n_units"]),
+            }
+        )
+    note = words(
+        "Bars: what the units so far are worth; black lines: what is needed. ",
+        "条形：目前样本的有效数量；黑线：所需数量。",
+    )
+    columns = [words("Arm", "组"), words("Worth of needed", "有效 / 所需"), words("Units", "样本")]
+    return Block(
+        findings.progress(words, trial), note + findings.ratio(words, trial), spec=charts.progress(rows),
+        table=Table(columns, [[r["arm"], r["text"], r["given"]] for r in rows], frozenset({1, 2})),
+    )  # fmt: skip
+
+
+def _effect(words: Words, trial: Trial) -> Block | None:
+    """Only of the one analysis: there is no effect to look at before it."""
+    rows: list[Row] = [
+        row | {"text": _written(words, trial, row), "written": _written(words, trial, row)}
+        for row in trial.verdicts
+        if row["position"] == 0 and row["status"] == "verdict" and row["effect"] is not None
+    ]
+    if not rows:
+        return None
+    fraction = trial.kpi in _FRACTIONS
+    shown = [
+        {"arm": f"{r['arm']} − {r['control']}", "text": r["text"]}
+        | {n: 100 * r[n] if fraction else r[n] for n in ("effect", "low", "high")}
+        for r in rows
+    ]
+    kpi = _kpi(words, trial)
+    worth = 100 * trial.minimum_effect if fraction else trial.minimum_effect
+    note = words(
+        f"Difference in {kpi}{' in points' if fraction else ''} by the one analysis of "
+        f"{words.day(rows[0]['analysed_on'])}, "
+        f"with its {words.percent(rows[0]['level'], 0 if rows[0]['level'] == 0.95 else 1)} interval; dashed: the "
+        "smallest effect worth finding.",
+        f"{words.day(rows[0]['analysed_on'])}唯一一次分析的{kpi}之差{'（百分点）' if fraction else ''}及其 "
+        f"{words.percent(rows[0]['level'], 0 if rows[0]['level'] == 0.95 else 1)} 区间；虚线：值得发现的最小效应。",
+    )
+    columns = [
+        words("Comparison", "比较"),
+        words("Effect and interval", "效应与区间"),
+        words("Control", "对照组"),
+        words("Arm", "试验组"),
+        "p",
+    ]
+    cells = [
+        [
+            s["arm"],
+            s["text"],
+            _level(words, trial, r["control_mean"]),
+            _level(words, trial, r["arm_mean"]),
+            f"{r['p_value']:.2g}",
+        ]
+        for s, r in zip(shown, rows, strict=True)
+    ]
+    return Block(
+        findings.effect(words, rows), note,
+        spec=charts.effects(
+            shown,
+            x=words("points", "百分点") if fraction else kpi,
+            scale="+.1f" if fraction else "+,.2~f",
+            worth=worth,
+            worth_label=words("smallest effect worth finding", "值得发现的最小效应"),
+        ),
+        table=Table(columns, cells, frozenset({1, 2, 3, 4})),
+    )  # fmt: skip
+
+
+def _level(words: Words, trial: Trial, mean: float) -> str:
+    return words.percent(mean) if trial.kpi in _FRACTIONS else words.number(mean, 2)
+
+
+def _written(words: Words, trial: Trial, row: Row) -> str:
+    scale, digits = (100, 1) if trial.kpi in _FRACTIONS else (1, 2)
+    effect, low, high = (words.signed(scale * row[n], digits) for n in ("effect", "low", "high"))
+    return words(f"{effect} ({low} to {high})", f"{effect}（{low} 至 {high}）")
+
+
+def _shares(words: Words, trial: Trial) -> Block | None:
+    if not trial.planned:
+        return None
+    day = trial.planned[0]["day"]
+    total: dict[str, float] = {}
+    of_leaf = {row["leaf"]: row["forecast"] for row in trial.planned}
+    for row in trial.planned:
+        total[row["arm"]] = total.get(row["arm"], 0.0) + row["share"] * row["forecast"] / sum(of_leaf.values())
+    arms = [*trial.arms, *(arm for arm in total if arm not in trial.arms)]
+    given: dict[Any, dict[str, int]] = {}
+    for row in trial.given:
+        given.setdefault(row["assigned_on"], {})[row["arm"]] = row["units"]
+    given = {on: of for on, of in sorted(given.items()) if sum(of.values())}
+    plan = words(f"{words.day(day)} (plan)", f"{words.day(day)}（计划）")
+    columns = {words.day(on): {arm: of.get(arm, 0) / sum(of.values()) for arm in arms} for on, of in given.items()} | {
+        plan: total
+    }
+    rows = [
+        {
+            "day": label,
+            "series": arm,
+            "value": of.get(arm, 0.0),
+            "place": -n,
+            "figure": words.percent(of.get(arm, 0.0), 0),
+        }
+        for label, of in columns.items()
+        for n, arm in enumerate(arms)
+    ]
+    leading = max(total, key=lambda arm: total[arm])
+    first = next(iter(columns.values())).get(leading) if given else None
+    note = words(
+        "Share of each arm in the units of each date, and last the plan. Groups and their planned shares: ",
+        "各日期样本中各组的份额，最后为计划。各群体的计划份额：",
+    )
+    groups = {row["leaf"]: row for row in trial.planned}
+    planned = {(row["leaf"], row["arm"]): row["share"] for row in trial.planned}
+    table = Table(
+        [words("Group of visitors", "访客群体"), words("Expected", "预计"), *arms],
+        [
+            [
+                _rule(words, group["rule"]),
+                words.number(group["forecast"]),
+                *(words.percent(planned.get((leaf, arm), 0.0), 0) for arm in arms),
+            ]
+            for leaf, group in groups.items()
+        ],
+        frozenset(range(1, 2 + len(arms))),
+    )
+    colours = [charts.ARMS[n % len(charts.ARMS)] for n in range(len(arms))]
+    return Block(
+        findings.shares(words, leading, total[leading], day, first), note,
+        spec=charts.stacked_days(rows, series=arms, colours=colours, y=words("share", "份额"), share=True, last=plan),
+        table=table, open_table=True, wide=True,
+    )  # fmt: skip
+
+
+def _tree(words: Words, trial: Trial) -> Block | None:
+    if trial.tree is None:
+        return None
+    leaves = sum(not node["children"] for node in trial.tree["nodes"])
+    # What leaves of a tree of effects predict are effects, and those are not shown before the verdict.
+    told = trial.outcome in ("better", "worse", "no_difference") or not any(
+        n.get("response") for n in trial.tree["nodes"]
+    )
+    wording = Wording(
+        leaf=words("group", "群体"),
+        mean=words("mean", "均值") if told else None,
+        more=words("and {} more", "另有 {} 项"),
+    )
+    svg = forest([("", _named(words, trial.tree))], wording)
+    title = findings.tree(words, leaves, trial.fitted_on)
+    note = words(
+        "Conditional inference tree: in each node the covariate that tells visitors apart best, with its adjusted "
+        "p-value; "
+        "n visits and their mean KPI in each group.",
+        "条件推断树：每个节点为最能区分访客的变量及其校正后的 p 值；每个群体的到访数 n 与 KPI 均值。",
+    )
+    if leaves == 1:
+        return Block(title, words("No covariate tells groups apart.", "没有变量能区分群体。"), is_empty=True)
+    # As wide as there is place, but never so small that it cannot be read: then it scrolls.
+    width = float(re.search(r'width="(\d+)"', svg)[1])  # type: ignore[index]
+    named = f'role="img" aria-label="{html.escape(title, quote=True)}" style="min-width: {0.75 * width:.0f}px"'
+    labelled = svg.replace("<svg ", f"<svg {named} ", 1)
+    return Block(title, note, svg=labelled)
+
+
+def _rule(words: Words, rule: str) -> str:
+    """The rule of a group with the names of segments instead of their ids."""
+    for segment in sorted(SEGMENTS_ZH, key=len, reverse=True):
+        rule = re.sub(rf"\b{segment}\b", segment_name(words, segment), rule)
+    for en, zh in (("segment in", "分群为"), ("(or unknown)", "（或未知）"), ("hour", "小时"), (", ", "、")):
+        rule = words(rule, rule.replace(en, zh))
+    return rule[:1].upper() + rule[1:]
+
+
+def _named(words: Words, tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with the names of segments on its branches."""
+    nodes = []
+    for node in tree["nodes"]:
+        split = node["split"]
+        if split and split["cut"] is None and split["column"] == "segment":
+            sides = {
+                side: [segment_name(words, str(level)) for level in split[side]] for side in ("levels", "other_levels")
+            }
+            node = node | {"split": split | sides}
+        nodes.append(node)
+    return tree | {"nodes": nodes}
+
+
+def ideas(words: Words, asker: Asker, venue: Venue) -> list[Idea]:
+    """What might be tried next, with the test that would tell."""
+    return [Idea(row[words("finding", "finding_zh")], row["block"]) for row in hypotheses(asker, venue)]

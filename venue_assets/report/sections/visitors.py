@@ -1,0 +1,224 @@
+"""The visitors of a venue: funnel, occupancy, busy hours, durations, new and returning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Final
+
+from venue_assets.report import charts, findings, people
+from venue_assets.report.blocks import Block
+from venue_assets.report.figures import Asker, Figure, Row
+from venue_assets.report.sections.parts import count, empty, links, table
+from venue_assets.report.subject import Venue
+from venue_assets.report.wording import NOTHING, Words
+from venue_assets.semantic_layer.metrics import registry
+
+_FUNNEL: Final = ("pf_range", "pf_entrance", "pv", "paying_users")
+
+
+def visitors(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> list[Block]:
+    """Funnel, occupancy, busy hours, durations, new and returning."""
+    return [
+        _funnel(words, figures),
+        _occupancy(words, asker, venue),
+        _busy(words, asker, venue),
+        _durations(words, asker, venue, figures),
+        _returning(words, asker, venue),
+    ]
+
+
+def _funnel(words: Words, figures: Mapping[str, Figure]) -> Block:
+    steps = [
+        (name, figures[name].metric.label[words.language], float(figures[name].value))
+        for name in _FUNNEL
+        if name in figures and figures[name].value is not None
+    ]
+    if len(steps) < 2:
+        name = words("From passers-by to payers", "从路过到付费")
+        if not steps:
+            return empty(name, words("Nothing was counted, recognised or sold.", "没有计数、识别或成交。"))
+        _, label, n = steps[0]
+        only = f"{label}{words(': ', '：')}{words.number(n)}"
+        return empty(name, words(f"Only one step is known here. {only}.", f"这里只知道其中一步。{only}。"))
+    rows: list[Row] = [{"label": label, "value": n, "text": words.number(n)} for _, label, n in steps]
+    for row, (before, now) in zip(rows[1:], pairwise(steps), strict=True):
+        if before[2]:
+            row["text"] = f"{row['text']}  ({words.percent(now[2] / before[2])})"
+    note = words(
+        "In brackets the part of the step before. Visits are those of recognised people; payers are people, not "
+        "visits.",
+        "括号内为占上一步的比例。到访为已识别人员的到访；付费用户按人计，而非按次。",
+    )
+    return Block(
+        findings.funnel(words, steps),
+        note,
+        [(name, label) for name, label, _ in steps],
+        charts.bars(rows, label="label", value="value", text="text"),
+        table=table([words("Step", "步骤"), words("Number", "数量")], [[r["label"], r["text"]] for r in rows]),
+    )
+
+
+def _occupancy(words: Words, asker: Asker, venue: Venue) -> Block:
+    name = words("People inside over the day", "全天场内人数")
+    if not venue.has_terminal:
+        return empty(
+            name,
+            words(
+                "The venue has no recognition terminal, so who is inside is not known.",
+                "场所没有识别终端，无法得知场内人数。",
+            ),
+        )
+    found = people.occupancy(asker, venue)
+    if not found.recognised:
+        return empty(name, words("No visit with both entry and leave was recorded.", "没有同时记录进入与离开的到访。"))
+    recognised, counted = words("recognised", "已识别"), words("counted", "计数")
+    busy = [r["second"] for r in found.recognised if r["inside"] >= 1]
+    low, high = (min(busy) - 3600, max(busy) + 3600) if busy else (0, people.DAY)
+    rows = [
+        row
+        | {
+            "series": series,
+            "clock": words.clock(row["second"] + venue.starts),
+            "figure": words.number(row["inside"], 0 if float(row["inside"]).is_integer() else 1),
+        }
+        for series, of in ((recognised, found.recognised), (counted, found.counted))
+        for row in of
+        if low <= row["second"] <= high
+    ]
+    peak = max(found.recognised, key=lambda row: row["inside"])
+    several = asker.subject.first != asker.subject.last
+    hourly = [r for r in rows if (r["second"] + venue.starts) % 3600 == 0]
+    return Block(
+        findings.occupancy(words, venue, peak, several=several),
+        findings.occupancy_note(words, found),
+        links(words, "pv"),
+        charts.over_the_day(
+            rows,
+            names=[recognised, counted] if found.counted else [recognised],
+            starts=venue.starts,
+            y=words("people inside", "场内人数"),
+            peak=peak,
+        ),
+        table=table(
+            [words("Time", "时间"), words("Which", "类别"), words("Inside", "人数")],
+            [[r["clock"], r["series"], r["figure"]] for r in hourly],
+            right={2},
+        ),
+    )
+
+
+def _busy(words: Words, asker: Asker, venue: Venue) -> Block:
+    metric, rows = asker.busy_hours(venue)
+    label = metric.label[words.language]
+    if not rows:
+        return empty(
+            words("Busy hours of the week", "一周繁忙时段"),
+            words("No hour of these weeks has a record.", "这几周没有任何小时有记录。"),
+        )
+    first = venue.starts // 3600
+    order = [(first + n) % 24 for n in range(24)]
+    seen = [order.index(row["hour"]) for row in rows]
+    shown = order[min(seen) : max(seen) + 1]
+    names = words.weekdays()
+    dates = asker.over_time(venue)
+    for row in rows:
+        row |= {
+            "day": names[row["weekday"]],
+            "clock": f"{row['hour']:02d}:00",
+            "figure": f"{words.number(row['mean'], 1)} {label}",
+        }
+    by = {(row["weekday"], row["hour"]): words.number(row["mean"], 1) for row in rows}
+    many = words.count(len(dates), "date", "dates", " 个日期")
+    return Block(
+        findings.busiest(words, metric, max(rows, key=lambda row: (row["mean"], -row["weekday"], -row["hour"]))),
+        words(
+            f"{label} by weekday and local hour, mean over the {many} with records of these weeks.",
+            f"按星期与当地小时的{label}，为这几周有记录的 {many}的平均值。",
+        ),
+        links(words, metric.name),
+        charts.heat_map(rows, weekdays=names, hours=shown, legend=label),
+        table=table(
+            ["", *(f"{h:02d}" for h in shown)],
+            [[names[d], *(by.get((d, h), NOTHING) for h in shown)] for d in range(7)],
+        ),
+    )
+
+
+def _durations(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> Block:
+    name = words("How long visits lasted", "到访时长")
+    if not venue.has_terminal:
+        return empty(
+            name,
+            words(
+                "The venue has no recognition terminal, so visits have no duration.", "场所没有识别终端，到访没有时长。"
+            ),
+        )
+    bins = people.durations(asker, venue)
+    if not bins or not any(row["visits"] for row in bins):
+        return empty(name, words("No complete visit was recorded.", "没有完整的到访记录。"))
+    median = figures["lov_median_seconds"].value
+    step = people.BIN // 60
+    for row in bins:
+        until = row["minutes"] + step
+        row |= {"until": until, "range": words(f"{row['minutes']} to {until} min", f"{row['minutes']} 至 {until} 分")}
+    return Block(
+        findings.durations(words, bins, median),
+        findings.last_bar(words),
+        links(words, "lov_median_seconds", "lov_mean_seconds", "lov_p90_seconds"),
+        charts.histogram(
+            bins,
+            x=words("minutes", "分钟"),
+            y=words("visits", "到访次数"),
+            median=None if median is None else median / 60,
+            median_label=words("median", "中位数"),
+        ),
+        table=table(
+            [words("Duration", "时长"), words("Visits", "到访")],
+            [[r["range"], words.number(r["visits"])] for r in bins],
+        ),
+    )
+
+
+def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
+    name = words("New and returning visitors", "新访客与回头客")
+    if not venue.has_terminal:
+        return empty(
+            name,
+            words(
+                "The venue has no recognition terminal, so nobody is known to return.",
+                "场所没有识别终端，无法得知谁是回头客。",
+            ),
+        )
+    rows = asker.over_time(venue, "new_visitors", "returning_visitors")
+    if not any(row["new_visitors"] or row["returning_visitors"] for row in rows):
+        return empty(name, words("Nobody was recognised on these dates.", "这些日期没有识别到访客。"))
+    of = {n: registry()[n].label[words.language] for n in ("returning_visitors", "new_visitors")}
+    long = [
+        {
+            "day": words.day(row["event_date"]),
+            "series": label,
+            "value": row[n] or 0,
+            "place": place,
+            "figure": count(words, row[n]),
+        }
+        for row in rows
+        for place, (n, label) in enumerate(of.items())
+    ]
+    note = words(
+        "Recognised people by whether they had entered the venue on an earlier date, as far as the records go; "
+        "dates with records.",
+        "已识别人员按此前是否到访过划分（以现有记录为准）；仅含有记录的日期。",
+    )
+    return Block(
+        findings.returning(words, rows),
+        note,
+        links(words, "new_visitors", "returning_visitors", "uv"),
+        charts.stacked_days(
+            long, series=list(of.values()), colours=[charts.BLUE, charts.SKY], y=words("visitors", "访客")
+        ),
+        table=table(
+            [words("Date", "日期"), *of.values()],
+            [[words.day(r["event_date"]), *(count(words, r[n]) for n in of)] for r in rows],
+        ),
+    )
