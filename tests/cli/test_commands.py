@@ -359,7 +359,7 @@ def test_query_shows_brackets_as_they_are(home: Path) -> None:
 
 def test_publish_says_that_nothing_changed(home: Path) -> None:
     before = files(home / "published")
-    assert re.search(r"Publication \S+ \(nothing changed\): 2 event dates", done(home, "publish"))
+    assert re.search(r"Publication \S+: 2 event dates \(nothing changed\)", done(home, "publish"))
     assert files(home / "published") == before
 
 
