@@ -10,7 +10,7 @@ import inspect
 import json
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -43,6 +43,8 @@ SAID_EVERY = 5.0
 """Seconds between two adverts of a sensor."""
 OPTED_OUT = "MBR099999"
 _PATIENCE = 20.0
+_WHOLE_PATIENCE = 240.0
+"""Seconds after which a scenario has come to a stand: it then says where everybody waits."""
 
 SITE = """
 [[venues]]
@@ -451,6 +453,17 @@ class Venue:
         return {path.name: path.read_bytes() for path in paths if path.name != "opted_out"}
 
 
+def _everybody() -> Iterator[str]:
+    """Every task, and the innermost line at which it waits."""
+    for task in asyncio.all_tasks():
+        waits: Any = task.get_coro()
+        place = ""
+        while (frame := getattr(waits, "cr_frame", None)) is not None:
+            place += f" > {Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+            waits = waits.cr_await
+        yield f"{task.get_name()}{place} > {waits!r:.200}"
+
+
 Scenario = Callable[..., Awaitable[None]]
 
 
@@ -462,9 +475,12 @@ def at_a_venue(test: Scenario) -> Callable[..., None]:
         with virtual_radio() as radio:
             venue = Venue(root, radio)
             try:
-                await venue.open()
-                await test(venue, **given)
-                await venue.close()
+                async with asyncio.timeout(_WHOLE_PATIENCE):
+                    await venue.open()
+                    await test(venue, **given)
+                    await venue.close()
+            except TimeoutError as error:
+                raise AssertionError(f"it came to a stand; waiting: {'; '.join(_everybody())}") from error
             finally:
                 await venue.abandon()
         return venue
