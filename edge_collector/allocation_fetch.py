@@ -23,6 +23,7 @@ from edge_collector.durable import make_folder, write_atomically
 from edge_collector.event_time import event_date
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
+from edge_collector.own_thread import in_own_thread
 from edge_collector.people import private_text
 from edge_collector.tally import Tally
 
@@ -105,7 +106,8 @@ async def allocation_file(gateway: Gateway, experiment_id: str, day: date | None
     assert gateway.settings.allocations is not None
     source, landing = gateway.settings.allocations.source, gateway.settings.landing
     if not source.startswith(("https://", "http://")):
-        return await asyncio.to_thread(_in_folder, gateway.file(source.removeprefix("file://")), experiment_id, day)
+        folder = gateway.file(source.removeprefix("file://"))
+        return await in_own_thread(lambda: _in_folder(folder, experiment_id, day))
     token = private_text(gateway.file(landing.token_file)).strip() if landing.token_file else ""
     context = ssl.create_default_context(cafile=gateway.file(landing.ca_file) if landing.ca_file else None)
     async with httpx.AsyncClient(verify=context, timeout=_TIMEOUT, trust_env=False) as client:

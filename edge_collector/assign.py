@@ -131,7 +131,7 @@ class Assigner:
             self._tally.captured["assign", "assignments"] += taken.written
         return Answer(**json.loads(taken.assigned))
 
-    def standing(self) -> dict[str, str]:
+    def in_force(self) -> dict[str, str]:
         """Of each bandit that assigns here today: the allocation in force, or why the fixed shares hold."""
         found = {}
         for experiment in self._experiments.values():
@@ -141,8 +141,8 @@ class Assigner:
             with suppress(CannotAssign), self._lock:
                 _, today, local_time = self._experiment(experiment.id, self._stamp().wall)
                 held = self._shares(experiment, today, None, local_time)
-                in_force = f"{held.allocation_id} of {today}" if held.allocation_id else ""
-                found[experiment.id] = in_force or f"{held.remark}; the fixed shares hold"
+                allocation = f"{held.allocation_id} of {today}" if held.allocation_id else ""
+                found[experiment.id] = allocation or f"{held.remark}; the fixed shares hold"
         return found
 
     def _experiment(self, experiment_id: str, now: datetime) -> tuple[Experiment, date, datetime]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -72,12 +73,39 @@ def run(
         host, port = collector.health_listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         told = f"gateway {collector.gateway.id}, boot {collector.boot_id}: collecting; http://{host}:{port}/health"
-        if asyncio.run(_until_signal(collector, partial(console.print, told))):
+        if _worked(collector, partial(console.print, told)):
             break
         # What can be read of the spool goes on in a new one; systemd would start it with the damaged one again.
         suspect = True
         time.sleep(_BREATH)
     console.print("stopped; what was captured is landed, or waits in the spool")
+    _leave(0)
+
+
+def _worked(collector: Any, ready: Callable[[], None]) -> bool:
+    """Whether it was stopped; otherwise the spool was found damaged.
+
+    Nothing is left then but threads that wait for a name server or a share, and they are not waited for.
+    """
+    runner = asyncio.Runner()
+    try:
+        stopped = runner.run(_until_signal(collector, ready))
+        runner.get_loop().close()  # the runner's own `close` would wait for them
+        return stopped
+    except KeyboardInterrupt:  # Windows
+        _leave(130)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without waiting for its threads."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 async def _until_signal(collector: Any, ready: Callable[[], None] = lambda: None) -> bool:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sqlite3
 import time
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -59,6 +61,7 @@ _LAST_WORDS: Final = 10.0
 """Seconds that an orderly stop gives the shipper to empty the spool, as long as something is confirmed."""
 _LAST_PATIENCE: Final = 1.0
 """Seconds that it waits for the next confirmation: what waits in the spool is safe there."""
+_THREADS: Final = 64
 _FORGET_EVERY: Final = 86_400.0
 _LANDING_PATIENCE: Final = 3600.0
 """Seconds without an uplink that are nothing special."""
@@ -111,7 +114,7 @@ class Collector:
         undo.callback(self.spool.close)
         if salvaged is not None:
             self.tally.alarms[_DAMAGED] = str(salvaged)
-            if salvaged.damaged:
+            if salvaged.damaged or salvaged.no_room:
                 self.tally.refused["spool", "damaged"] += 1  # a heartbeat tells it to whoever is far away
         self.intake = Intake(gateway, self.spool, people, self.clock, clock_id(), self.tally)
         self.folders = [
@@ -151,6 +154,9 @@ class Collector:
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Work until `stop` is set (or for ever), then end in order."""
         stop = stop or asyncio.Event()
+        # Each look for a landing's name can hold a thread for half a minute, and everything here waits for some thread.
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="worker")
+        asyncio.get_running_loop().set_default_executor(threads)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(part, name=name) for name, part in self._parts()]
@@ -288,11 +294,11 @@ class Collector:
             detail = "synced" if synced else "unsynced"
             event = {"kind": "clock_step", "value": round(step * 1000), "detail": detail}
             before, self._offset = self._offset, offset
-            try:
-                await self.intake.tell(self._everywhere(event))  # also where it is cancelled meanwhile, as in `beat`
-            except Exception:
+
+            def not_told() -> None:
                 self._offset = before
-                raise
+
+            await self._tell(self._everywhere(event), not_told)
             self._stepped += step
 
     async def _watch_spool(self) -> None:
@@ -343,10 +349,23 @@ class Collector:
             if (more := n - self._told_refused.get((source, reason), 0)) > 0:
                 events += self._everywhere({"kind": "refused", "subject": reason, "value": more, "detail": source})
         before, self._told_refused = self._told_refused, refused
-        try:
-            await self.intake.tell(events)  # also where it is cancelled meanwhile: told is told, and not once more
-        except Exception:
+
+        def not_told() -> None:
             self._told_refused = before
+
+        await self._tell(events, not_told)
+
+    async def _tell(self, events: list[tuple[str, Mapping[str, Any]]], not_told: Callable[[], None]) -> None:
+        """Have them recorded, or call `not_told`. Also where this is cancelled meanwhile: told is told, and not once
+        more; and what was not told then is told later.
+        """
+        telling = asyncio.ensure_future(self.intake.tell(events))
+        try:
+            await asyncio.shield(telling)
+        except BaseException:
+            await asyncio.wait([telling])
+            if telling.cancelled() or telling.exception() is not None:
+                not_told()
             raise
 
     def _everywhere(self, event: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -365,17 +384,20 @@ class Collector:
     async def _end(self) -> None:
         """Close, seal, ship what can be shipped at once, and let go."""
         try:
-            with suppress(Busy, SpoolFull):
+            with suppress(Busy, SpoolFull, sqlite3.DatabaseError):  # a damaged spool is for the next start
                 await self.watch_clock()
                 await self.intake.close_intervals()
                 await self.beat()
-            with suppress(SpoolFull):
+            with suppress(SpoolFull, sqlite3.DatabaseError):
                 await self.seal(everything=True)
             await self._ship_what_goes()
-            self.left = await asyncio.to_thread(self.spool.depth)
-            await self._target.close()
+            with suppress(sqlite3.DatabaseError):
+                self.left = await asyncio.to_thread(self.spool.depth)
         finally:
-            await asyncio.to_thread(self.spool.close)
+            try:
+                await self._target.close()
+            finally:
+                await asyncio.to_thread(self.spool.close)
 
     async def _ship_what_goes(self) -> None:
         """Ship until nothing waits, or nothing more is confirmed: an uplink that is down is not waited for."""

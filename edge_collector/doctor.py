@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from getpass import getuser
 from importlib.metadata import version
 from pathlib import Path
@@ -32,10 +33,12 @@ from edge_collector.finding import Finding, Level
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.landing_target import target
+from edge_collector.own_thread import in_own_thread
 from edge_collector.people import load_people, private_text
 from edge_collector.salvage import lying_aside
 from edge_collector.serving import CannotListen, expect_certificate
 from edge_collector.ship import ShippingProblem, TargetError
+from edge_collector.ship.targets import folder_of
 from edge_collector.signing import load_signing_key, public_key_of, public_key_text
 from edge_collector.site import Venue
 from edge_collector.spool import Spool, SpoolDamaged, SpoolProblem
@@ -200,10 +203,19 @@ def _folders(gateway: Gateway) -> Iterator[Finding]:
             yield from (
                 Finding("error", "folder", mistake, f"correct it in {error.path}") for mistake in error.mistakes
             )
-        if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
-            yield Finding("error", "folder", f"{path} cannot be read", "make it, mount it, or correct edge.toml")
-        else:
-            yield Finding("ok", "folder", f"{path} can be read")
+        yield asyncio.run(_folder(path))
+
+
+async def _folder(path: Path) -> Finding:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            readable = await in_own_thread(lambda: path.is_dir() and os.access(path, os.R_OK | os.X_OK))
+    except TimeoutError:
+        found = f"{path} does not answer within {_PATIENCE:g} s"
+        return Finding("error", "folder", found, "look at the share, and at the way to it")
+    if readable:
+        return Finding("ok", "folder", f"{path} can be read")
+    return Finding("error", "folder", f"{path} cannot be read", "make it, mount it, or correct edge.toml")
 
 
 def _bluetooth() -> Iterator[Finding]:
@@ -297,15 +309,19 @@ async def _landing(gateway: Gateway) -> Finding:
         landing = target(gateway)
     except (TargetError, KeyProblem) as problem:
         return Finding("error", "landing", str(problem), "correct [landing] in edge.toml")
+    folder = folder_of(address)
     try:
         async with asyncio.timeout(_PATIENCE):
             await landing.check()
-    except (ShippingProblem, TimeoutError) as problem:
+            on_own_disk = folder is not None and await in_own_thread(
+                partial(_lies_on_own_disk, gateway.path.parent / folder)
+            )
+    except (ShippingProblem, OSError) as problem:  # a TimeoutError is an OSError
         why = str(problem) or f"no answer within {_PATIENCE:g} s"
         return Finding("error", "landing", why, "records wait in the spool; look at the uplink, address and token")
     finally:
         await landing.close()
-    if "://" not in address and _lies_on_own_disk(gateway.file(address)):
+    if on_own_disk:
         found = (
             f"{address} takes segments, but lies on this machine's own disk; a share is expected below /mnt or /media"
         )

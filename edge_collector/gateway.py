@@ -149,7 +149,7 @@ class Pseudonyms(Entry):
     key_file: str = "pseudonym.key"
     epoch: Name = "k1"
     opted_out_file: str | None = None
-    """Member numbers, one a line, that are counted but never given an id."""
+    """Member numbers, one a line, that are counted but never given an id; `# nobody` where there are none."""
 
 
 class Landing(Entry):

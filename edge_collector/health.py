@@ -47,19 +47,20 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
 
     async def health(_: Request) -> Response:
         depth = await asyncio.to_thread(spool.depth)
-        now = clock.now()
+        allocations = await asyncio.to_thread(assigner.in_force)  # which may raise an alarm
+        now, alarms = clock.now(), dict(tally.alarms)
         devices = {f"{venue}/{device}": round((now - at).total_seconds()) for (venue, device), at in _sorted(tally)}
         content = {
-            "status": "alarm" if tally.alarms else "ok",
-            "alarms": tally.alarms,
+            "status": "alarm" if alarms else "ok",
+            "alarms": alarms,
             "gateway_id": spool.gateway_id,
             "boot_id": spool.boot_id,
             "clock_synced": clock.synced(),
             "spool": asdict(depth) | {"oldest": depth.oldest and depth.oldest.isoformat(timespec="seconds")},
             "seconds_since_heard": devices,
-            "allocations": await asyncio.to_thread(assigner.standing),
+            "allocations": allocations,
         }
-        return JSONResponse(content, 503 if tally.alarms else 200)
+        return JSONResponse(content, 503 if alarms else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(await asyncio.to_thread(generate_latest, registry), media_type=_PROMETHEUS)

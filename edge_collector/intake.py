@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pydantic import AwareDatetime, FiniteFloat, TypeAdapter
+
 from edge_collector.clock import Clock
 from edge_collector.counting import CounterState, EpochOpened, IntervalCounts, close_interval, count, resumed
 from edge_collector.event_time import event_date, rfc_3339
@@ -86,6 +88,21 @@ class _Counting:
     def lasting(self) -> tuple[object, ...]:
         """What must not be forgotten when the gateway is killed."""
         return self.state.lasting, self.opened_monotonic, self.pair
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A counter as the spool keeps it."""
+
+    state: CounterState
+    opened_at: AwareDatetime
+    opened_monotonic: FiniteFloat
+    clock_id: str
+    synced: bool
+    pair: PairState | None
+
+
+KEPT_COUNTER: Final = TypeAdapter(_Kept)
 
 
 @dataclass
@@ -238,6 +255,8 @@ class Intake:
         delivery.refused["bad_row"] += rows.refused
         for draft, key, version in rows.drafts:
             fields = {name: value or None for name, value in zip(OWN_FIELDS[stream], draft.fields, strict=True)}
+            if fields["user_id"] in self._people.opted_out:  # since the file was read, which takes a while
+                fields["user_id"] = None
             if stream == "orders":
                 fields |= {"order_no": draft.fields[1], "quantity": draft.fields[5]}
             elif fields["user_id"] is None:
@@ -326,20 +345,20 @@ class Intake:
         of = {_subject(known): known for known in self._gateway.devices}
         for subject, text in self._states.items():
             if (known := of.get(subject)) is not None:
-                kept = json.loads(text)
-                state = resumed(CounterState.from_json(json.dumps(kept["state"])), stamp.monotonic)
+                kept = KEPT_COUNTER.validate_json(text)
+                state = resumed(kept.state, stamp.monotonic)
                 # The interval goes on from where the last run closed it, however long nobody was there to close it. In
                 # the same run of the machine a clock that nobody sets says how long; in another one the wall clock
                 # does, if it was right then and is now, or else nothing: then the interval begins anew.
                 since = 0.0
-                if kept["clock_id"] == stamp.clock_id:
-                    since = stamp.monotonic - kept["opened_monotonic"]
-                elif kept["synced"] and stamp.synced:
-                    since = (stamp.wall - datetime.fromisoformat(kept["opened_at"])).total_seconds()
+                if kept.clock_id == stamp.clock_id:
+                    since = stamp.monotonic - kept.opened_monotonic
+                elif kept.synced and stamp.synced:
+                    since = (stamp.wall - kept.opened_at).total_seconds()
                 since = max(0.0, since)
                 opened_at = stamp.wall - timedelta(seconds=since)
-                paired = PairState.from_json(json.dumps(kept["pair"])) if kept["pair"] else None
-                if paired is not None and kept["clock_id"] != stamp.clock_id:
+                paired = kept.pair
+                if paired is not None and kept.clock_id != stamp.clock_id:
                     # How far the sensors' clock has gone since then cannot be told by this run's, but certainly so far
                     # that what still waited for a late trigger waits no more.
                     if paired.newest is not None:

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from edge_collector.fingerprint import Fingerprint, fingerprint
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.pseudonym import Pseudonymizer, load_pseudonymizer
 
-State = tuple[int, int, int, int] | None
-"""What changes when a file does; None where there is none."""
 _LONGEST_NUMBER: Final = 128
 """Characters."""
+_SEPARATORS: Final = ' ,;"'
+"""What stands in a line that is more than a member number."""
+_NOBODY: Final = "# nobody"
+"""The only line of a list on which nobody is: an empty file may as well be what is left of one."""
 
 
 @dataclass
@@ -30,29 +33,24 @@ class People:
     opted_out: frozenset[str] = frozenset()
     """Their pseudonyms; the file's member numbers are not kept in memory. Replaced as a whole, from any thread."""
     opted_out_file: Path | None = None
-    _read: State = field(default=None, repr=False)
-    _seen: State = field(default=None, repr=False)
+    _read: Fingerprint | None = field(default=None, repr=False)
+    _seen: Fingerprint | None = field(default=None, repr=False)
 
     def look_again(self) -> bool:
         """Read the list anew where it has changed and then stayed as it was since the last look; whether that was so.
 
-        A list that cannot be used, or holds nobody any more, changes nothing: rather nobody is named who should not be.
-        Raises KeyProblem then, and at every look until a better one lies there.
+        A list that cannot be used changes nothing: rather nobody is named who should not be. Raises KeyProblem then,
+        and at every look until a better one lies there.
         """
         if self.opted_out_file is None:
             return False
-        found = _state(self.opted_out_file)
+        found = _fingerprint(self.opted_out_file)
         settled, self._seen = found == self._seen, found
         if found is not None and (found == self._read or not settled):
             return False
         opted_out = _opted_out(self.opted_out_file, self.pseudonym_of)
-        if _state(self.opted_out_file) != found:
+        if _fingerprint(self.opted_out_file) != found:
             return False  # it is being written; the next look sees the whole
-        if self.opted_out and not opted_out:
-            raise KeyProblem(
-                f"{self.opted_out_file} is empty, and {len(self.opted_out)} had opted out; "
-                "if nobody has any more, start edge-collector anew"
-            )
         self.opted_out, self._read = opted_out, found
         return True
 
@@ -80,24 +78,36 @@ def load_people(gateway: Gateway) -> People:
     if settings.opted_out_file is None:
         return People(pseudonym_of)
     path = gateway.file(settings.opted_out_file)
-    found = _state(path)
+    found = _fingerprint(path)
     return People(pseudonym_of, _opted_out(path, pseudonym_of), path, found, found)
 
 
 def _opted_out(path: Path, pseudonym_of: Pseudonymizer) -> frozenset[str]:
-    numbers = [number.strip() for number in private_text(path).split("\n")]
-    for line, number in enumerate(numbers, start=1):
-        if len(number) > _LONGEST_NUMBER or not number.isprintable():  # what a power cut leaves are zeros
-            raise KeyProblem(f"{path}, line {line}: no member number is given; one on each line is expected")
-    return frozenset(pseudonym_of(number) for number in numbers if number)
+    """Raises KeyProblem for a list of which it is not sure whom it means; of its content nothing is told."""
+    text = private_text(path)
+    lines = [line.strip() for line in text.split("\n")]
+    numbers = [line for line in lines if line]
+    if not numbers:
+        raise KeyProblem(f"{path} is empty; where nobody has opted out, one line is expected: {_NOBODY}")
+    for n, line in enumerate(lines, start=1):
+        if numbers != [_NOBODY] and not _is_number(line):  # what a power cut leaves are zeros
+            raise KeyProblem(f"{path}, line {n}: one member number on each line is expected, and nothing else")
+    if not text.endswith("\n"):
+        raise KeyProblem(f"{path} ends within a line, as if it were cut off; a line break at its end is expected")
+    return frozenset(pseudonym_of(number) for number in numbers if number != _NOBODY)
 
 
-def _state(path: Path) -> State:
+def _is_number(line: str) -> bool:
+    """Whether nothing but a member number stands there, or nothing at all."""
+    return len(line) <= _LONGEST_NUMBER and line.isprintable() and not any(mark in line for mark in _SEPARATORS)
+
+
+def _fingerprint(path: Path) -> Fingerprint | None:
+    """None where there is no such file."""
     try:
-        status = path.stat()
+        return fingerprint(path.stat())
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def private_text(path: Path) -> str:

@@ -14,22 +14,26 @@ What does not belong here: what a reading means (`intake`), where segments go (`
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any, Final, NamedTuple, TypeVar
 
 from edge_collector.contract import STREAMS, columns
+from edge_collector.durable import write_atomically
+from edge_collector.write_ahead_log import has_more
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _SCHEMA_VERSION: Final = 2
-_SCHEMA: Final = """
+_RECORDS: Final = """
 CREATE TABLE records (
   stream TEXT NOT NULL,
   boot_id TEXT NOT NULL,
@@ -46,6 +50,9 @@ CREATE TABLE records (
   body TEXT NOT NULL,                 -- the stream's own fields, as JSON without braces
   PRIMARY KEY (stream, boot_id, seq)
 ) WITHOUT ROWID; -- so that what is sealed together lies together, and goes page by page
+"""
+_SCHEMA: Final = f"""
+{_RECORDS}
 CREATE TABLE delivered (key TEXT PRIMARY KEY, version TEXT NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE states (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
@@ -66,11 +73,23 @@ CREATE TABLE assigned (
   PRIMARY KEY (experiment_id, unit_id)
 ) WITHOUT ROWID;
 """
+_OF_RECORDS: Final = (
+    "stream, boot_id, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced, dated_ms, own_times, shift_ms,"
+    " body"
+)
+_FROM_1: Final = f"""
+ALTER TABLE records RENAME TO records_1;
+{_RECORDS}
+INSERT INTO records ({_OF_RECORDS}) SELECT {_OF_RECORDS} FROM records_1;
+DROP TABLE records_1;
+"""
+"""In layout 1 records lay in the order of capture."""
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
 _DAY_MS: Final = 86_400_000
+_CHECKPOINT_PAGES: Final = 4000
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNREADABLE: Final = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
@@ -211,6 +230,8 @@ class Spool:
         self._next_seq = dict.fromkeys(STREAMS, 0)
         self.damage = ""
         """What was found damaged while it was used; from then on nothing more is taken."""
+        self.kept_log: Path | None = None
+        """A copy of the write-ahead log, where SQLite found a hole in it and takes nothing from behind it."""
         try:
             self._db = self._writer.submit(self._open).result()
         except BaseException:
@@ -218,30 +239,42 @@ class Spool:
             raise
 
     def _open(self) -> sqlite3.Connection:
+        if not self.path.exists() or not self.path.stat().st_size:
+            if _size(self._log_path):  # SQLite would delete it, and all that is only there
+                raise SpoolDamaged(f"{self.path} is damaged (it is empty, and its write-ahead log is not)")
+            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is so, too
         try:
             db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
         try:
             self._prepare(db)
+            self._keep_log(db)
         except BaseException:
             db.close()
             raise
         return db
 
+    @property
+    def _log_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
     def _prepare(self, db: sqlite3.Connection) -> None:
         try:
-            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, and before anything else of it
             # Another process that writes would give the same numbers to other records: only one may have the file.
-            # Said before WAL is used, it also spares the file of shared memory, which a full disk could tear.
+            # Said before the file is read, it also spares the file of shared memory, for which a full disk has no room.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            if db.execute("PRAGMA page_count").fetchone() == (0,):
+                db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before anything is written; later it writes each time
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA wal_autocheckpoint=4000")
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             db.execute("PRAGMA secure_delete=FAST")  # some builds overwrite what is deleted, at the price of writing it
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT")
+            elif version == 1:
+                db.executescript(f"BEGIN IMMEDIATE; {_FROM_1} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT")
             elif version != _SCHEMA_VERSION:
                 raise SpoolProblem(f"{self.path} has layout {version}; this edge-collector reads {_SCHEMA_VERSION}")
             db.execute("BEGIN IMMEDIATE")
@@ -254,6 +287,24 @@ class Spool:
             raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
         except sqlite3.DatabaseError as error:
             raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
+
+    def _keep_log(self, db: sqlite3.Connection) -> None:
+        """Copy a write-ahead log with a hole in it before anything is written behind the hole."""
+        try:
+            if not _size(self._log_path):
+                return
+            _, frames, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            (page_size,) = db.execute("PRAGMA page_size").fetchone()
+            if has_more(self._log_path, max(frames, 0), page_size):
+                kept = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}.log")
+                write_atomically(kept, self._log_path.read_bytes(), mode=0o600)
+                self.kept_log = kept
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
+            _log.warning("the write-ahead log of %s was not examined: %s", self.path, error)
+        except OSError as error:
+            _log.error("the write-ahead log of %s could not be examined or kept: %s", self.path, error)
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
@@ -272,8 +323,10 @@ class Spool:
         request = _Request(entry, stamp, Future())
         if at_once and self._working.acquire(blocking=False):
             try:
+                self._db.execute("PRAGMA wal_autocheckpoint=0")  # that can take long, and is left to the next flush
                 self._commit([request])
             finally:
+                self._db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
                 self._working.release()
             return request.done
         with self._lock:
@@ -474,18 +527,24 @@ class Spool:
         return int((pages - free) * size)
 
     def check(self, seconds: float | None = None) -> str:
-        """What is damaged in the file, in SQLite's words; empty where nothing is, or is found in so many seconds."""
+        """What is damaged in the file, in SQLite's words; empty where nothing is, or is found in so many seconds.
+
+        It can end late by as much as one read takes, which a dying disk may try again for seconds.
+        """
 
         def read() -> str:
-            ends = None if seconds is None else time.monotonic() + seconds
-            if ends is not None:
-                self._db.set_progress_handler(lambda: time.monotonic() > ends, 200)
+            # A progress handler would not do: older versions do not ask it while they look at pages.
+            timer = None if seconds is None else Timer(seconds, self._db.interrupt)
             try:
+                if timer is not None:
+                    timer.start()
                 (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             except sqlite3.DatabaseError as error:
                 return str(error) if is_damage(error) else ""
             finally:
-                self._db.set_progress_handler(None, 0)
+                if timer is not None:
+                    timer.cancel()
+                    timer.join()  # so that it interrupts nothing else
             return "" if found == "ok" else str(found)
 
         return self._submit(read).result()
@@ -563,6 +622,13 @@ def is_damage(error: BaseException) -> bool:
 
 def _is_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "is full" in str(error)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _ms(instant: datetime) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from edge_collector.codecs.entries import local_instant, opaque
@@ -38,7 +38,8 @@ _BIOMETRIC: Final = frozenset(
 """Tables, and first words of lines of the operation log, that carry images or templates."""
 _MAX_LINE: Final = 1024
 _MEMBER_NUMBER: Final = re.compile(r"[0-9A-Za-z_.-]{1,32}")
-_STAMP: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+_LAST_STAMP: Final = 2**32 - 1
+"""Terminals count in 32 bits. One that was told more would hold back everything that it records from then on."""
 _STATUS: Final = re.compile(r"[0-9]{1,3}")
 
 
@@ -48,7 +49,7 @@ def handshake(serial: str, stamp: str = "") -> str:
     `stamp` is the last one that this terminal sent along (`stamp_of`), of records that are durable here: it need not
     send these again. Without one it goes on where it was.
     """
-    since = stamp if _STAMP.fullmatch(stamp) else "None"
+    since = stamp if _is_stamp(stamp) else "None"
     lines = (
         f"GET OPTION FROM: {re.sub('[^A-Za-z0-9_.-]', '', serial)}",
         f"ATTLOGStamp={since}",
@@ -65,9 +66,17 @@ def handshake(serial: str, stamp: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def stamp_of(table: str, stamp: str) -> str | None:
-    """How far a terminal has come with its log, as it says itself when it posts some of it; None of anything else."""
-    return stamp if table.upper() == "ATTLOG" and _STAMP.fullmatch(stamp) else None
+def stamp_of(table: str, stamp: str, readings: Sequence[AnyReading]) -> str | None:
+    """How far a terminal has come with its log, as it says itself when it posts some of it.
+
+    None of anything else, and of a body of which no visit came: what was not understood is to be sent again.
+    """
+    visits = any(isinstance(reading, Visit) for reading in readings)
+    return stamp if table.upper() == "ATTLOG" and _is_stamp(stamp) and visits else None
+
+
+def _is_stamp(stamp: str) -> bool:
+    return re.fullmatch("[0-9]{1,10}", stamp) is not None and int(stamp) <= _LAST_STAMP
 
 
 def accepted(lines: int) -> str:

@@ -88,6 +88,14 @@ class TargetError(ValueError):
     """An address that is no target. The message says what is expected."""
 
 
+def folder_of(address: str) -> Path | None:
+    """The folder that an address means: a path, or `file:///path`; None of everything else."""
+    if "://" not in address:
+        return Path(address)
+    url = urlsplit(address)
+    return Path(unquote(url.path)) if url.scheme == "file" and url.netloc in ("", "localhost") and url.path else None
+
+
 def target_of(
     address: str, *, token: str | None = None, ca_file: Path | None = None, mount_point: Path | None = None
 ) -> Target:
@@ -100,11 +108,9 @@ def target_of(
     from edge_collector.ship.landing_service import LandingServiceTarget
     from edge_collector.ship.object_store import FolderTarget, bucket_target
 
+    if (folder := folder_of(address)) is not None:
+        return FolderTarget(folder, mount_point)
     url = urlsplit(address)
-    if "://" not in address:
-        return FolderTarget(Path(address), mount_point)
-    if url.scheme == "file" and url.netloc in ("", "localhost") and url.path:
-        return FolderTarget(Path(unquote(url.path)), mount_point)
     if url.scheme == "s3" and url.netloc:
         return bucket_target(address, ca_file=ca_file)
     if url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK):

@@ -57,6 +57,17 @@ def patience(seconds: float) -> float:
     return min(seconds, _FAREWELL) if task is not None and task.cancelling() else seconds
 
 
+def heed_cancellation() -> None:
+    """Raise CancelledError where this task was cancelled and a library has kept that to itself.
+
+    Python 3.11's `asyncio.wait_for` does so when it has its answer in the same moment. To be called after what a
+    Bluetooth stack was asked, and before anything is waited for that may take long.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def hand_over(readings: Sequence[AnyReading], sink: Sink, clock: Clock) -> None:
     """Return when the sink has taken the readings; ask again for as long as it is busy."""
     backoff = Backoff(clock, longest=30.0)

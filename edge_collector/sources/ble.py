@@ -28,7 +28,7 @@ from edge_collector.clock import Clock
 from edge_collector.codecs import bthome
 from edge_collector.codecs.bthome import Sensor
 from edge_collector.readings import AnyReading
-from edge_collector.sources import Backoff, Sink, hand_over, patience
+from edge_collector.sources import Backoff, Sink, hand_over, heed_cancellation, patience
 from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class BleScanner:
             try:
                 async with asyncio.timeout(_PATIENCE):
                     await scanner.start()
+                heed_cancellation()
                 began = self._heard_at = self._clock.monotonic()
                 while (left := self._stale_at(began) - self._clock.monotonic()) > 0:
                     await self._clock.sleep(left)
@@ -117,6 +118,7 @@ class BleScanner:
                 with suppress(Exception):
                     async with asyncio.timeout(patience(_PATIENCE)):
                         await scanner.stop()
+            heed_cancellation()
             if self.counts["heard"] > heard:
                 backoff.reset()
 

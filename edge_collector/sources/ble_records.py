@@ -33,7 +33,7 @@ from edge_collector.codecs.records import (
     encode_control,
 )
 from edge_collector.readings import AnyReading
-from edge_collector.sources import Backoff, Sink, hand_over, patience
+from edge_collector.sources import Backoff, Sink, hand_over, heed_cancellation, patience
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ class RecordClient:
             except Exception as problem:  # bleak, D-Bus, a device that talks nonsense: the next try may work
                 self.counts["failed"] += 1
                 _log.warning("%s: %r", self.address, problem)
+            heed_cancellation()
             await self._backoff.wait()
 
     async def _connection(self) -> None:
@@ -131,6 +132,7 @@ class RecordClient:
             while client.is_connected and self._room.is_set():
                 self._wake.clear()
                 await self._talk(client)
+                heed_cancellation()
                 await self._wake.wait()
         finally:
             with suppress(Exception):

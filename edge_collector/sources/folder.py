@@ -18,7 +18,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from edge_collector.clock import Clock
 from edge_collector.column_map import BoundMap, CountsMap, MapError, OrdersMap
 from edge_collector.csv_lines import parse_csv
 from edge_collector.drafts import Draft, Reject, map_orders, map_visits
+from edge_collector.fingerprint import Fingerprint, fingerprint
 from edge_collector.gateway import WatchedFolder
 from edge_collector.segment import shown
 from edge_collector.sources import Backoff, Busy
@@ -45,11 +45,8 @@ _UNFINISHED_SECONDS: Final = 60.0
 MAX_FILE_BYTES: Final = 8 * 1024**2
 """Some 150,000 rows, which take a small box 400 MB and half a minute. What is larger is for `venue import`."""
 
-Fingerprint = tuple[int, int, int]
-"""Size, and the times of the last change of content and of name or rights, in nanoseconds.
-
-The last one tells a file that was put in the place of another of the same size and time, and one that can be read now.
-"""
+FILES_FORGOTTEN: Final = "salvage/files"
+"""A state: when the spool lost which files have been read (see `salvage`), in nanoseconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ class FolderWatcher:
             if name.startswith(".") or not stat.S_ISREG(status.st_mode):
                 continue
             present.add(name)
-            found = _fingerprint(status)
+            found = fingerprint(status)
             if (known := self._known.get(self._subject(name))) and json.loads(known)["found"] == list(found):
                 continue
             before = self._pending.get(name)
@@ -193,7 +190,7 @@ class FolderWatcher:
                 path, [f"{found[0]} bytes are given; at most {MAX_FILE_BYTES} are expected; use venue import"]
             )
         content = path.read_bytes()
-        if _fingerprint(path.stat()) != found:
+        if fingerprint(path.stat()) != found:
             return None  # it was being written after all; it will settle again
         whole = content.endswith((b"\n", b"\r")) or self._unfinished.pop(path.name, None) == found
         if not whole:
@@ -212,6 +209,9 @@ class FolderWatcher:
             told, told_rejects = {(key, said) for _, key, said in earlier}, set(earlier_rejects)
         fresh = [draft for draft in drafts if draft[1:] not in told]
         refused = [reject for reject in rejects if reject not in told_rejects]
+        if not before and self._may_have_been_read(found):
+            fresh, refused = [], []
+            _log.warning("%s is taken as read: the spool has lost which files have been", path.name)
         for reject in refused[:_TOLD]:
             _log.warning("%s line %d is left out: %s", path.name, reject.line, reject.reason)
         state = {"found": found if whole else None, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -243,10 +243,12 @@ class FolderWatcher:
                 keyed.append((draft, f"{visit}/{seen[visit]}", ""))
         return keyed
 
+    def _may_have_been_read(self, found: Fingerprint) -> bool:
+        """Visits again would be visitors again; an order line again is the same one."""
+        forgotten = self._known.get(FILES_FORGOTTEN)
+        of_visits = not isinstance(self._bound.map, OrdersMap)
+        return of_visits and forgotten is not None and max(found[1:]) < int(forgotten)
+
     def _subject(self, name: str) -> str:
         # A name can be any bytes; what is kept must be text.
         return shown(f"file/{self._bound.map.name}/{self._settings.path}/{name}")
-
-
-def _fingerprint(status: os.stat_result) -> Fingerprint:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -109,7 +109,7 @@ def application(
             direction=known.met.direction,
         )
         # Kept together with the records: a stamp that is handed back says that everything up to it is durable.
-        stamp = zkteco.stamp_of(table, request.query_params.get("Stamp", ""))
+        stamp = zkteco.stamp_of(table, request.query_params.get("Stamp", ""), given)
         if stamp is None or state(subject := f"zkteco/{serial}") == stamp:
             await take("zkteco", given)
         else:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from bleak.exc import BleakError
 
 from edge_collector.readings import OrderLine
 from edge_collector.sources.ble_records import RecordClient
@@ -96,3 +99,29 @@ async def test_a_sink_that_breaks_ends_the_client(hall: Hall) -> None:
         await RecordClient(ENTRANCE, broken, fresh, hall.clock).run()
     assert raised.group_contains(OSError, match="the disk is gone")
     assert device.kept == 1
+
+
+class Deaf:
+    """A client of a library that keeps a cancellation to itself, as `asyncio.wait_for` of Python 3.11 can."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    async def connect(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def read_gatt_char(self, _: object) -> bytes:
+        raise BleakError("not connected")
+
+    async def disconnect(self) -> None: ...
+
+
+@in_hall
+async def test_a_library_that_keeps_a_cancellation_to_itself_does_not_keep_the_client(hall: Hall) -> None:
+    with patch("edge_collector.sources.ble_records.BleakClient", Deaf):
+        fetches = asyncio.ensure_future(RecordClient(ENTRANCE, hall.inbox, fresh, hall.clock).run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        fetches.cancel()
+        ended, _ = await asyncio.wait([fetches], timeout=5)
+    assert ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -250,3 +251,28 @@ async def test_a_busy_intake_costs_the_oldest_totals_only(hall: Hall) -> None:
     await hall.until(lambda: hall.inbox.readings and hall.inbox.of(Totals)[-1].in_total == 20, passing=1.0)
     assert hall.inbox.refused
     assert scanner.counts["overflowed"] == 20 - len(hall.inbox.readings)
+
+
+class Deaf:
+    """A scanner of a library that keeps a cancellation to itself, as `asyncio.wait_for` of Python 3.11 can."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    async def start(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+
+@in_hall
+async def test_a_library_that_keeps_a_cancellation_to_itself_does_not_keep_the_scanner(hall: Hall) -> None:
+    with patch("edge_collector.sources.ble.BleakScanner", Deaf):
+        scanning = asyncio.ensure_future(BleScanner({DOOR: Advertiser()}, hall.inbox, hall.clock).run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        scanning.cancel()
+        ended, _ = await asyncio.wait([scanning], timeout=5)
+    assert ended

@@ -120,6 +120,7 @@ def test_the_handshake_asks_for_attendance_only() -> None:
     assert answer.startswith("GET OPTION FROM: CJ1\nATTLOGStamp=9999\n")
     assert "TransFlag=TransData AttLog\n" in answer
     assert "Photo\t" not in answer
+    assert "ATTLOGStamp=None\n" in zkteco.handshake("CJ1", str(2**32))
     forged = zkteco.handshake("CJ1\r\nX: y", "1\nTransFlag=1111111111")
     assert forged == zkteco.handshake("CJ1Xy")
     assert "ATTLOGStamp=None\n" in forged

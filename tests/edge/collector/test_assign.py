@@ -66,9 +66,10 @@ def experiments(first: date = TODAY) -> str:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Box:
-    (tmp_path / "opted_out.txt").touch(0o600)
     edge = '\n[pseudonyms]\nopted_out_file = "opted_out.txt"\n' + ASSIGNED + ALLOCATED
-    return Box(tmp_path).write(edge, experiments())
+    box = Box(tmp_path).write(edge, experiments())
+    box.secret("opted_out.txt", "# nobody\n")
+    return box
 
 
 class Desk:
@@ -209,10 +210,10 @@ def test_a_stale_allocation_is_told_in_record_and_health_until_todays_is_there(b
     with desk(box) as opened:
         stale = "the allocation is stale: it is for 2026-01-06, today is 2026-01-08"
         assert opened.ask("voucher", "1").remark == stale
-        assert opened.assigner.standing() == {"voucher": f"{stale}; the fixed shares hold"}
+        assert opened.assigner.in_force() == {"voucher": f"{stale}; the fixed shares hold"}
         allocate(box)
         assert opened.ask("voucher", "2").allocation_id == "a1"
-        assert opened.assigner.standing() == {"voucher": "a1 of 2026-01-08"}
+        assert opened.assigner.in_force() == {"voucher": "a1 of 2026-01-08"}
         records = opened.records()
     assert [r.get("remark") for r in records] == [stale, None]
     assert (records[0]["propensity"], records[0]["allocation_id"]) == (0.5, None)
@@ -399,6 +400,23 @@ def test_screens_ask_over_loopback(tmp_path: Path) -> None:
     assert {k: landed[0][k] for k in ("unit_id", "arm", "propensity")} == {
         k: first.json()[k] for k in ("unit_id", "arm", "propensity")
     }
+
+
+def test_an_alarm_that_is_raised_by_asking_is_in_the_answer(tmp_path: Path) -> None:
+    first = datetime.now(UTC).date() - timedelta(days=1)
+    box = Box(tmp_path).write(ASSIGNED + ALLOCATED, experiments(first))
+    for days in range(3):
+        allocate(box, OTHER_KEY, first + timedelta(days=days))
+
+    async def main() -> httpx.Response:
+        async with box.running() as collector:
+            port = collector.health_listener.getsockname()[1]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                return await client.get("/health")
+
+    answer = asyncio.run(main())
+    assert "allocation voucher" in answer.json()["alarms"]
+    assert (answer.status_code, answer.json()["status"]) == (503, "alarm")
 
 
 def fetch(box: Box, tally: Tally | None = None, at: datetime = MORNING) -> int:

@@ -20,6 +20,7 @@ from edge_collector import cli
 from edge_collector.spool import Spool
 from tests.edge.collector.box import Box, device
 from tests.edge.collector.test_crash import free_port, order
+from tests.edge.collector.test_folder import FOLDER, ORDERS
 
 EDGE = device("till", "http") + device("gateway", "gateway")
 # A machine that runs tests often has no time source; its records would wait for one. And a landing that is not there
@@ -128,28 +129,68 @@ class Silence:
         self._listener.close()
 
 
+NAMES_HANG = """
+import socket, threading
+asked = socket.getaddrinfo
+def hang(host, *more, **named):
+    if host in ("landing.example", b"landing.example"):
+        threading.Event().wait()
+    return asked(host, *more, **named)
+socket.getaddrinfo = hang
+"""
+SHARE_HANGS = """
+import threading
+import edge_collector.ship.object_store as object_store
+object_store.create_atomically = lambda *_: threading.Event().wait()
+"""
+FOLDER_HANGS = """
+import threading
+import edge_collector.sources.folder as folder
+folder.FolderWatcher._settled = lambda _: threading.Event().wait()
+"""
+UPLINKS = {
+    "refuses": "",
+    "is silent": "",
+    "has a name that nobody tells": NAMES_HANG,
+    "is a share that hangs": SHARE_HANGS,
+    "hangs, and a watched folder": SHARE_HANGS + FOLDER_HANGS,
+}
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("uplink", ["refuses", "is silent"])
+@pytest.mark.parametrize("uplink", UPLINKS)
 def test_it_stops_at_once_where_the_uplink_is_dead_and_loses_nothing(
     box: Box, monkeypatch: pytest.MonkeyPatch, uplink: str, how: signal.Signals
 ) -> None:
     port = free_port()
     listen_on(box, port)
     with Silence() as silence:
-        address = silence.address if uplink == "is silent" else f"http://127.0.0.1:{free_port()}"
-        text = (box.root / "edge.toml").read_text()
+        address = {
+            "refuses": f"http://127.0.0.1:{free_port()}",
+            "is silent": silence.address,
+            "has a name that nobody tells": "https://landing.example",
+        }.get(uplink, "landing")
+        text = (box.root / "edge.toml").read_text().replace("segment_seconds = 10", "segment_seconds = 1")
         box.secret("token", "x")
+        (box.root / "in").mkdir()
+        (box.root / "till.toml").write_text(ORDERS)
+        text += FOLDER.format(path="in", map="till")
         box.secret("edge.toml", text.replace('target = "landing"', f'target = "{address}"\ntoken_file = "token"'))
-        with running(box, patient=True) as (process, _), socket.create_connection(("127.0.0.1", port)) as slow:
+        with (
+            running(box, UPLINKS[uplink], patient=True) as (process, _),
+            socket.create_connection(("127.0.0.1", port)) as slow,
+        ):
             slow.sendall(b"POST /readings/riverside/till HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
             for n in range(3):
                 url = f"http://127.0.0.1:{port}/readings/riverside/till"
                 assert httpx.post(url, json=order(n), trust_env=False).status_code == 200
+            time.sleep(1.5)  # by then some of it is on its way
             began = time.monotonic()
             process.send_signal(how)
-            process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=60)
             took = time.monotonic() - began
             assert process.returncode == 0
+            assert out.startswith("stopped; ")
     assert took < 4  # two, and a machine that does other things
     spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id="b", max_bytes=10**9)
     assert spool.depth().records == 0  # sealed
@@ -164,7 +205,7 @@ def alarm_of(health: str) -> str:
 def test_a_file_that_is_no_spool_any_more_stops_nobody(box: Box) -> None:
     (box.root / "spool.db").write_bytes(b"no database at all, but long enough to be looked at" * 99)
     with running(box) as (process, health):
-        assert "records, states, assigned, delivered, segments cannot be read" in alarm_of(health)
+        assert "states, records, assigned, delivered, segments cannot be read" in alarm_of(health)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert box.landed("gateway_events")

@@ -29,6 +29,7 @@ from edge_collector.finding import Finding
 from edge_collector.signing import public_key_text
 from tests.edge.collector.box import Box, device
 from tests.edge.collector.test_assign import experiment
+from tests.edge.collector.test_cli import PROGRAM
 from tests.edge.collector.test_folder import ORDERS
 from tests.edge.test_allocation import KEY, OTHER_KEY, document
 
@@ -137,6 +138,31 @@ def test_what_waits_in_the_spool_and_what_was_refused(box: Box) -> None:
 def test_a_landing_that_is_not_there(box: Box) -> None:
     box.landing.rmdir()
     assert "is no folder; make it, or mount the share" in only(box).found
+
+
+HANGS = """
+import threading
+from pathlib import Path
+asked = Path.is_dir
+Path.is_dir = lambda path: threading.Event().wait() if path.name == {name!r} else asked(path)
+import edge_collector.doctor as doctor
+doctor._PATIENCE = 0.5
+"""
+
+
+@pytest.mark.parametrize("name", ["landing", "in"])
+def test_a_share_that_hangs_does_not_hang_the_doctor(box: Box, name: str) -> None:
+    change(box, "[http]", '[[folders]]\npath = "in"\nmap = "map.toml"\n\n[http]')
+    (box.root / "in").mkdir()
+    (box.root / "map.toml").write_text(ORDERS)
+    program = HANGS.format(name=name) + PROGRAM
+    asked = subprocess.run(
+        [sys.executable, "-c", program, "doctor", "-c", str(box.root / "edge.toml")],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert asked.returncode == 1, asked.stderr
+    assert "answer within 0.5 s" in asked.stdout
+    assert "1 errors" in asked.stdout
 
 
 def test_a_landing_service_that_does_not_answer(box: Box) -> None:
@@ -374,8 +400,13 @@ def test_a_landing_on_a_share_that_is_not_mounted(box: Box, monkeypatch: pytest.
     assert found(box, "error") == []
 
 
-def test_a_landing_where_shares_are_mounted_and_none_is(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("as_address", [False, True])
+def test_a_landing_where_shares_are_mounted_and_none_is(
+    box: Box, monkeypatch: pytest.MonkeyPatch, as_address: bool
+) -> None:
     """Without a mount_point it cannot be known, but it is strange."""
+    if as_address:
+        change(box, 'target = "landing"', f'target = "{box.landing.as_uri()}"')
     monkeypatch.setattr(doctor, "_SHARES", (box.root,))
     monkeypatch.setattr(doctor, "_ROOT", box.root)
     finding = only(box, "warning")

@@ -70,7 +70,7 @@ class Exports:
 
     def __init__(self, box: Box, clock: VirtualClock, boot_id: str = "b1", which: int = 0) -> None:
         gateway, self.clock, self.tally = box.gateway(), clock, Tally()
-        people = load_people(gateway)
+        people = self.people = load_people(gateway)
         self.spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id=boot_id, max_bytes=10**9)
         self.intake = Intake(gateway, self.spool, people, clock, "m1", self.tally)
         self.watchers = [
@@ -338,6 +338,36 @@ def test_members_who_opted_out_keep_their_orders_without_a_name_and_no_visits(bo
     box.secret("out", "13085\n")
     with watching(box) as exports:
         put(box, "a.csv", HEADER + row(1) + row(2, member="2"))
+        put(box, "a.csv", VISIT_HEADER + visit(1) + visit(2, member="2"), "door")
+        exports.settle()
+        landed = exports.landed()
+        assert [r["user_id"] is None for r in landed if "order_id" in r] == [True, False]
+        assert sum("direction" in r for r in landed) == 1
+        assert exports.refused() == {"opted_out": 1}
+
+
+def test_who_opts_out_while_a_file_is_being_read_is_not_named_any_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (box.root / "edge.toml").read_text()
+    box.secret("edge.toml", text.replace("[landing]", '[pseudonyms]\nopted_out_file = "out"\n\n[landing]'))
+    box.secret("out", "# nobody\n")
+    keyed = FolderWatcher._keyed
+    with watching(box) as exports:
+
+        def and_meanwhile(*given: Any) -> Any:
+            """The rest of a long file takes half a minute."""
+            box.secret("out", "13085\n")
+            exports.people.look_again()
+            exports.people.look_again()
+            return keyed(*given)
+
+        monkeypatch.setattr(FolderWatcher, "_keyed", and_meanwhile)
+        put(box, "a.csv", HEADER + row(1) + row(2, member="2"))
+        exports.settle()
+        box.secret("out", "# nobody\n")
+        exports.people.look_again()
+        exports.people.look_again()
         put(box, "a.csv", VISIT_HEADER + visit(1) + visit(2, member="2"), "door")
         exports.settle()
         landed = exports.landed()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -288,9 +289,18 @@ BROKEN_LISTS = {
     "gone": (lambda out: out.path.unlink(), "cannot be read (No such file or directory)"),
     "open to others": (lambda out: (out.write(b"13086\n"), out.path.chmod(0o644)), "can be read by others"),
     "not UTF-8": (lambda out: out.write(b"\xff\xfe1\n"), "cannot be read (not UTF-8)"),
-    "zeros after a power cut": (lambda out: out.write(bytes(512)), "line 1: no member number is given"),
-    "no lines": (lambda out: out.write(b"13085 " * 99), "line 1: no member number is given"),
-    "cut to nothing": (lambda out: out.write(b""), "is empty, and 1 had opted out"),
+    "zeros after a power cut": (lambda out: out.write(bytes(512)), "line 1: one member number on each line"),
+    "no lines": (lambda out: out.write(b"13085 " * 99), "line 1: one member number on each line"),
+    "cut to nothing": (lambda out: out.write(b""), "is empty; where nobody has opted out, one line is expected"),
+    "cut to an empty line": (lambda out: out.write(b"\n"), "is empty"),
+    "cut short": (lambda out: out.write(b"13085\n130"), "ends within a line"),
+    "cut short by a number": (lambda out: out.write(b"13086\n13085"), "ends within a line"),
+    "by commas": (lambda out: out.write(b"13085,13086\n"), "line 1: one member number on each line"),
+    "by commas and spaces": (lambda out: out.write(b"13085\n13086, 13087\n"), "line 2: one member number"),
+    "a table": (lambda out: out.write(b"13085;yes\n"), "line 1: one member number on each line"),
+    "quoted": (lambda out: out.write(b'"13085"\n'), "line 1: one member number on each line"),
+    "a remark": (lambda out: out.write(b"13085\n\n13087 (asked on 3 May)\n"), "line 3: one member number"),
+    "nobody and somebody": (lambda out: out.write(b"13085\n# nobody\n"), "line 2: one member number"),
 }
 
 
@@ -303,12 +313,23 @@ def test_a_list_that_cannot_be_used_leaves_the_last_good_one_in_force(tmp_path: 
         with pytest.raises(KeyProblem) as raised:
             out.look()
         assert expected in str(raised.value)
+        assert "1308" not in str(raised.value).replace(str(tmp_path), "")  # a log is no place for a member number
         assert not out.is_named("13085")
+    with pytest.raises(KeyProblem, match=re.escape(expected)):  # nor does a start name them all
+        load_people(load_gateway(tmp_path / "edge.toml"))
     out.path.touch()
     out.path.chmod(0o600)
     out.write(b"13085\n13086\n")
     assert out.look()
     assert not out.is_named("13086")
+
+
+def test_a_list_is_emptied_by_saying_so(tmp_path: Path) -> None:
+    out = OptOutList(tmp_path)
+    out.write(b"# nobody\r\n\n")
+    assert out.look()
+    assert out.is_named("13085")
+    assert load_people(load_gateway(tmp_path / "edge.toml")).opted_out == frozenset()
 
 
 def test_a_list_that_cannot_be_used_is_an_alarm(tmp_path: Path) -> None:

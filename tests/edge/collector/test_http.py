@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,8 +119,14 @@ def test_a_terminal_is_told_how_far_its_log_is_durable_here_also_after_a_restart
             {"table": "OPERLOG", "Stamp": "9"},
             {"table": "ATTLOG", "Stamp": "1\r\nX: y"},
             {"table": "ATTLOG"},
+            {"Stamp": "99999999999999999999"},
+            {"Stamp": "4294967296"},
         ):
             (await client.post("/iclock/cdata", params=log | other, content=line(3))).raise_for_status()
+        for nothing in (b"", b"\n\n", b"13085\n", line(4).replace(b"\t0\t", b"\t77\t")):
+            (
+                await client.post("/iclock/cdata", params=log | {"Stamp": "821310650"}, content=nothing)
+            ).raise_for_status()
         assert "\nATTLOGStamp=821310630\n" in (await client.get("/iclock/cdata", params=hello)).text
 
     async def later(_: Collector, client: httpx.AsyncClient) -> None:
@@ -220,6 +227,28 @@ def test_a_stop_in_the_midst_of_a_heartbeat_tells_what_was_left_out_once(box: Bo
             await asyncio.sleep(0)
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
+
+    run(box, talk)
+    told = [e["value"] for e in box.landed("gateway_events") if e["subject"] == "bad_entry"]
+    assert told == [3]
+
+
+def test_a_heartbeat_that_is_stopped_and_finds_no_room_is_told_later(box: Box) -> None:
+    async def talk(collector: Collector, client: httpx.AsyncClient) -> None:
+        collector._started -= 1
+        await client.post("/readings/riverside/till", json={"orders": [{}, {}, {}]})
+        collector.spool.max_bytes = 0
+        go_on = threading.Event()
+        beating = asyncio.create_task(collector.beat())
+        while ("http", "bad_entry") not in collector._told_refused and not beating.done():
+            await asyncio.sleep(0)
+        collector.spool._submit(go_on.wait)
+        beating.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(beating, return_exceptions=True)
+        assert beating.cancelled()
+        collector.spool.max_bytes = 10**9
 
     run(box, talk)
     told = [e["value"] for e in box.landed("gateway_events") if e["subject"] == "bad_entry"]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import shutil
 import sqlite3
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import httpx
 import pytest
 
 from edge_collector import salvage
-from edge_collector.salvage import Salvaged, lying_aside, open_spool
+from edge_collector.salvage import Key, Salvaged, lying_aside, open_spool
 from edge_collector.seal import SealPolicy, seal
-from edge_collector.spool import Assigned, Entry, Spool
+from edge_collector.sources.folder import FILES_FORGOTTEN
+from edge_collector.spool import Assigned, Entry, Spool, SpoolDamaged
 from tests.edge.collector.box import Box, device
+from tests.edge.collector.test_folder import FOLDER, VISIT_HEADER, VISITS
 from tests.edge.collector.test_spool import NOW, SITE, lines, stamp, visit
 
 PAGE = 4096
@@ -54,6 +62,11 @@ def damage(path: Path, *pages: int) -> None:
 
 def opened(path: Path) -> tuple[Spool, Salvaged | None]:
     return open_spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9, now=NOW)
+
+
+def beside(path: Path) -> list[str]:
+    """All names but that of the file which only holds room."""
+    return sorted(p.name for p in path.parent.iterdir() if not p.name.endswith(".room"))
 
 
 def numbers(spool: Spool) -> set[int]:
@@ -123,7 +136,7 @@ def test_the_damaged_file_is_kept_and_told_until_somebody_takes_it_away(path: Pa
     assert str(aside) in lying_aside(path)
     aside.rename(path.with_name("for the archive"))
     assert lying_aside(path) == ""
-    assert sorted(p.name for p in path.parent.iterdir()) == ["for the archive", "spool.db"]
+    assert beside(path) == ["for the archive", "spool.db"]
 
 
 def test_what_lies_between_two_damaged_places_is_read(path: Path) -> None:
@@ -161,13 +174,21 @@ def test_a_segment_that_is_not_whole_any_more_is_never_shipped(path: Path) -> No
     spool.close()
 
 
+WHOLE = {"states": 1, "records": 4000, "assigned": 1, "delivered": 5000, "segments": 10}
+
+
 @pytest.mark.parametrize("page", range(12))
 def test_whatever_page_is_gone_it_opens_and_takes_more(path: Path, page: int) -> None:
-    """Also the first one, with which all is gone, and the roots of tables and indexes."""
+    """Also the first one, with which all is gone, and the roots of tables and indexes: what lies elsewhere is saved."""
     content = bytearray(path.read_bytes())
     content[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
     path.write_bytes(content)
-    spool, _ = opened(path)
+    spool, found = opened(path)
+    if found is not None and page:
+        assert len(found.damaged) <= 1
+        assert {t: n for t, n in found.read.items() if t not in found.damaged} == {
+            t: n for t, n in WHOLE.items() if t not in found.damaged
+        }
     assert spool.take(Entry([visit(1, key="new")]), stamp()).result().written == 1
     assert spool.check() == ""
     spool.close()
@@ -177,54 +198,300 @@ def test_whatever_page_is_gone_it_opens_and_takes_more(path: Path, page: int) ->
     again.close()
 
 
+@pytest.mark.parametrize("pages", [1, 30])
+def test_a_file_that_is_too_short_is_read_as_far_as_it_goes(path: Path, pages: int) -> None:
+    os.truncate(path, path.stat().st_size - pages * PAGE)
+    spool, found = opened(path)
+    assert found
+    assert found.read["segments"] == 10
+    assert len(numbers(spool)) > 5000 - pages * 60
+    spool.close()
+
+
+def test_what_lies_between_the_first_and_the_last_segment_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    spool = Spool(path, gateway_id="gw", boot_id="b1", max_bytes=10**9)
+    for k in range(12):
+        visits = [visit(n, key=f"{k}/{n}", version=random.Random(n).randbytes(9).hex()) for n in range(400)]
+        told = [
+            replace(one, fields={**one.fields, "user_id": random.Random(k * 400 + n).randbytes(16).hex()})
+            for n, one in enumerate(visits)
+        ]
+        spool.take(Entry(told), stamp()).result()
+        seal(spool, SITE, SealPolicy(400, timedelta(0)), stamp())
+    spool.close()
+    with closing(sqlite3.connect(path)) as db:
+        packed = [row[0] for row in db.execute("SELECT packed FROM segments ORDER BY id")]
+    damage(path, page_of(path, packed[0][:60]), page_of(path, packed[-1][:60]))
+    spool, found = opened(path)
+    assert found
+    assert found.damaged == ["segments"]
+    assert found.read["segments"] >= 4  # a page has the beginnings of four
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "kinds", "middle"),
+    [
+        (None, None, ["INTEGER"], (64,)),
+        (None, (65,), ["INTEGER"], (32,)),
+        ((3,), (4,), ["INTEGER"], None),
+        ((b"a", 3), (b"a", 9), ["TEXT", "INTEGER"], (b"a", 6)),
+        ((b"a", 3), (b"a\0",), ["TEXT", "INTEGER"], (b"a", 70)),
+        (("\u00e4".encode(),), ("\u00f6".encode(),), ["TEXT"], (b"\xc3\xad" + bytes(11),)),
+    ],
+)
+def test_a_key_between_two_others(after: Key | None, before: Key | None, kinds: list[str], middle: Key | None) -> None:
+    assert salvage._between(after, before, kinds) == middle
+
+
+# What is only in the write-ahead log ----------------------------------------------------------------------------------
+
+
+def killed(folder: Path, entries: int = 30) -> Path:
+    """The files of a collector that was killed: all but its layout is in the log."""
+    folder.mkdir()
+    spool = Spool(folder / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**9)
+    spool._submit(lambda: spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()).result()
+    for k in range(entries):
+        spool.take(Entry([visit(n, key=f"{k}/{n}") for n in range(100)]), stamp()).result()
+    copy = shutil.copytree(folder, folder.with_name("killed"))
+    spool.close()
+    return copy / "spool.db"
+
+
+@pytest.mark.parametrize("how", ["empty", "missing"])
+def test_a_log_without_its_file_is_not_deleted(tmp_path: Path, how: str) -> None:
+    path = killed(tmp_path / "a")
+    log = path.with_name("spool.db-wal").read_bytes()
+    os.truncate(path, 0) if how == "empty" else path.unlink()
+    with pytest.raises(SpoolDamaged, match="its write-ahead log is not"):  # also of doctor
+        Spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9)
+    spool, found = opened(path)
+    assert found
+    assert found.read["records"] == len(numbers(spool)) == 3000
+    assert path.with_name(f"{ASIDE}-wal").read_bytes() == log
+    spool.close()
+
+
+@pytest.mark.parametrize("at", [0.0, 0.3])
+def test_a_hole_in_the_log_is_told_and_what_lay_behind_it_kept(tmp_path: Path, at: float) -> None:
+    path = killed(tmp_path / "a")
+    log = path.with_name("spool.db-wal")
+    content = bytearray(log.read_bytes())
+    hole = int(len(content) * at)
+    content[hole : hole + 512] = random.Random(1).randbytes(512)
+    log.write_bytes(content)
+    spool, found = opened(path)
+    assert "the records behind it" in str(found)
+    (kept,) = path.parent.glob("spool.db.damaged-*")
+    assert kept.read_bytes() == content
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert str(kept) in lying_aside(path)
+    assert at == 0 or 0 < len(numbers(spool)) < 3000
+    spool.close()
+    again, found = opened(path)
+    assert found is None  # it is told once, and lies there
+    again.close()
+
+
+@pytest.mark.parametrize("torn", [0, 1, 3])
+def test_a_kill_or_a_torn_last_transaction_is_no_hole(tmp_path: Path, torn: int) -> None:
+    """A power cut writes some of what was never flushed, in any order."""
+    path = killed(tmp_path / "a")
+    log = path.with_name("spool.db-wal")
+    content = bytearray(log.read_bytes())
+    for frame in range(torn):
+        at = len(content) - (frame + 2) * (24 + PAGE)
+        content[at : at + 24 + PAGE] = bytes(24 + PAGE)
+    log.write_bytes(content)
+    spool, found = opened(path)
+    assert (found, lying_aside(path)) == (None, "")
+    assert len(numbers(spool)) == (2900 if torn else 3000)
+    spool.close()
+
+
+# What is read at every start ------------------------------------------------------------------------------------------
+
+
+def test_a_lost_page_of_states_that_the_check_did_not_reach_is_found_at_the_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'states'").fetchone()
+    damage(path, root - 1)
+    monkeypatch.setattr(Spool, "check", lambda *_: "")
+    spool, found = opened(path)
+    assert found
+    assert found.damaged == ["states"]
+    assert "are taken as read" in str(found)
+    assert numbers(spool) == set(range(5000))
+    assert set(spool.states()) == {FILES_FORGOTTEN}
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("subject", "state"),
+    [
+        ("counter/riverside/north", "{}"),
+        ("counter/riverside/north", '{"state": 1, "pair": null, "clock_id": "x"}'),
+        ("file/a", "[]"),
+        ("file/a", '{"found": 7}'),
+        ("log/AA", "1"),
+        ("file/" + "a" * 5000, "{"),
+    ],
+)
+def test_a_state_that_its_reader_cannot_read_does_not_end_every_start(path: Path, subject: str, state: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        # And it was lost before, long ago.
+        db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", [(subject, state), (FILES_FORGOTTEN, "1")])
+        db.commit()
+    spool, found = opened(path)
+    assert found
+    assert found.damaged == ["states"]
+    assert spool.states().keys() == {"log/AA", FILES_FORGOTTEN} - {subject}
+    assert int(spool.states()[FILES_FORGOTTEN]) == int(NOW.timestamp()) * 10**9
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("wall_ms", 2**60), ("dated_ms", 2**60), ("dated_ms", -(2**60)), ("boot_id", "b\x001"), ("body", '"kind":1')],
+)
+def test_a_record_that_cannot_be_sealed_keeps_no_other_from_it(path: Path, column: str, value: object) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"UPDATE records SET {column} = ? WHERE seq = 4000", (value,))
+        db.commit()
+    spool, found = open_spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9, now=NOW, suspect=True)
+    assert found
+    assert found.damaged == ["records"]
+    assert numbers(spool) == set(range(5000)) - {4000}
+    spool.close()
+
+
+# Around it ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_new_spool_is_nobody_elses(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        damage(path, page_of(path, b'"k1:3000"'))
+        opened(path)[0].close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_was_taken_away_in_the_midst_of_it_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    path.with_name("spool.db.salvage").write_text("spool.db.damaged-x")
+    spool, found = opened(path)
+    spool.close()
+    assert found is None
+    assert beside(path) == ["spool.db"]
+
+
+def test_reading_it_writes_nothing_beside_it(tmp_path: Path) -> None:
+    """There may be no room for it."""
+    path = killed(tmp_path / "a")
+    log = path.with_name("spool.db-wal").read_bytes()
+    spool, _ = open_spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9, now=NOW, suspect=True)
+    assert len(numbers(spool)) == 3000
+    spool.close()
+    assert beside(path) == ["spool.db", ASIDE, f"{ASIDE}-wal"]
+    assert path.with_name(f"{ASIDE}-wal").read_bytes() == log
+    path.with_name(ASIDE).rename(path.with_name("for the archive"))
+    assert f"{ASIDE}-wal" in lying_aside(path)  # both belong there
+
+
 def test_what_has_no_room_stays_in_the_file_that_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(path, page_of(path, b'"k1:3000"'))
     insert = salvage._insert
-
-    def full(db: sqlite3.Connection, table: str, *more: object) -> None:
-        if table == "segments":
-            raise sqlite3.OperationalError("database or disk is full")
-        insert(db, table, *more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(salvage, "_insert", full)
+    monkeypatch.setattr(salvage, "_insert", lambda db, table, *more: table != "segments" and insert(db, table, *more))
     spool, found = opened(path)
     assert "there was no room for all of it" in str(found)
     assert min(numbers(spool)) == 1000
     spool.close()
 
 
-@pytest.mark.parametrize("steps", range(1, 13))
-def test_a_kill_in_the_midst_of_it_is_made_up_for(path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After any of its steps the power goes; the next start ends with the same spool and one file that is kept."""
+def test_the_new_spool_gets_the_last_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(path)[0].close()
+    room = path.with_name("spool.db.room")
+    assert room.stat().st_size > 2**20
     damage(path, page_of(path, b'"k1:3000"'))
-    path.with_name("spool.db-wal").touch()
-    left = steps
+    monkeypatch.setattr(salvage, "_free", lambda _: 1000)
+    spool, found = opened(path)
+    assert found
+    assert (found.no_room, sum(found.read.values()), room.exists()) == (True, 0, False)
+    assert "nothing is missing" not in str(found)
+    assert set(spool.states()) == {FILES_FORGOTTEN}
+    assert spool.take(Entry([visit(1)]), stamp()).result().written == 1
+    spool.close()
+
+
+def test_a_disk_that_damages_every_spool_is_not_filled_in_a_minute(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(salvage.time, "sleep", waited.append)
+    for _ in range(5):
+        open_spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9, now=NOW, suspect=True)[0].close()
+    assert len(list(path.parent.glob("spool.db.damaged-*"))) == 5
+    assert len(waited) == 2  # before the fourth and the fifth
+    assert min(waited) >= 60
+
+
+def test_a_kill_in_the_midst_of_it_is_made_up_for(
+    tmp_path: Path, filled: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any of its steps the power goes; the next start ends with the same spool and one file that is kept."""
 
     class PowerCut(BaseException):
         pass
 
-    def step(name: str) -> None:
-        did = getattr(salvage, name) if hasattr(salvage, name) else getattr(Path, name)
+    def cut_after(steps: int, path: Path) -> bool:
+        """Whether there were so many."""
+        left = steps
 
-        def cut(*given: object, **more: object) -> object:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise PowerCut
-            return did(*given, **more)
+        def step(name: str) -> None:
+            of = salvage if hasattr(salvage, name) else Path
+            did = getattr(of, name)
 
-        monkeypatch.setattr(salvage if hasattr(salvage, name) else Path, name, cut)
+            def cut(*given: object, **more: object) -> object:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise PowerCut
+                return did(*given, **more)
 
-    for name in ("write_atomically", "rename", "flush_folder", "_make_empty", "_copy", "unlink"):
-        step(name)
-    with suppress(PowerCut):
-        opened(path)[0].close()
-    monkeypatch.undo()
-    spool, _ = opened(path)
-    assert 5000 - 60 < len(numbers(spool)) < 5000
+            patched.setattr(of, name, cut)
+
+        with monkeypatch.context() as patched:
+            for name in ("write_atomically", "rename", "replace", "flush_folder", "_make_empty", "_copy", "unlink"):
+                step(name)
+            with suppress(PowerCut):
+                opened(path)[0].close()
+                return False
+        return True
+
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "spool.db").write_bytes(filled)
+    damage(tmp_path / "0" / "spool.db", page := page_of(tmp_path / "0" / "spool.db", b'"k1:3000"'))
+    spool, _ = opened(tmp_path / "0" / "spool.db")
+    expected = numbers(spool)
     spool.close()
-    names = sorted(p.name for p in path.parent.iterdir() if not p.name.endswith((".part", "-wal")))
-    assert names == ["spool.db", ASIDE]
+    for steps in count(1):
+        path = tmp_path / str(steps) / "spool.db"
+        path.parent.mkdir()
+        path.write_bytes(filled)
+        damage(path, page)
+        path.with_name("spool.db-wal").touch()
+        were = cut_after(steps, path)
+        spool, _ = opened(path)
+        assert numbers(spool) == expected
+        spool.close()
+        assert [name for name in beside(path) if not name.endswith((".part", "-wal"))] == ["spool.db", ASIDE]
+        if not were:
+            break
+    assert steps > 12
 
 
 # The whole gateway ----------------------------------------------------------------------------------------------------
@@ -259,3 +526,57 @@ def test_a_gateway_whose_spool_has_a_damaged_page_runs_lands_and_says_so(tmp_pat
             assert "spool damaged" not in collector.tally.alarms
 
     asyncio.run(again())
+
+
+def test_a_stop_while_the_spool_cannot_be_read_ends_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Box(tmp_path).write(device("gateway", "gateway"))
+    closed = []
+
+    def unreadable(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    async def main() -> None:
+        async with box.running() as collector:
+            close = collector._target.close
+
+            async def closing() -> None:
+                closed.append(True)
+                await close()
+
+            monkeypatch.setattr(collector._target, "close", closing)
+            monkeypatch.setattr(collector.spool, "replace", unreadable)
+            monkeypatch.setattr(collector.spool, "depth", unreadable)
+
+    asyncio.run(main())
+    assert closed
+    Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b", max_bytes=10**9).close()  # it was let go of
+
+
+def test_who_is_in_files_that_were_read_does_not_come_again(tmp_path: Path) -> None:
+    """When it is lost which have been."""
+    (tmp_path / "door").mkdir()
+    (tmp_path / "door.toml").write_text(VISITS)
+    folder = FOLDER.format(path="door", map="door").replace("settle_seconds = 5", "settle_seconds = 0")
+    box = Box(tmp_path).write(folder + device("gateway", "gateway"))
+    lost = [f"1308{n},2026-03-02 11:30:0{n},enter\n" for n in range(9)]
+    (tmp_path / "door" / "a.csv").write_text(VISIT_HEADER + "".join(lost))
+
+    async def read() -> int:
+        async with box.running() as collector:
+            for _ in range(3):
+                await collector.folders[0].look()
+                await asyncio.sleep(0.1)
+            return collector.tally.captured["folder", "face_visits"]
+
+    assert asyncio.run(read()) == 9
+    damage_first_page(tmp_path / "spool.db")
+    time.sleep(1.1)
+    assert asyncio.run(read()) == 0
+    (tmp_path / "door" / "a.csv").write_text(VISIT_HEADER + "".join(lost) + "13099,2026-03-02 11:31:00,enter\n")
+    (tmp_path / "door" / "b.csv").write_text(VISIT_HEADER + "13098,2026-03-02 11:31:00,enter\n")
+    assert asyncio.run(read()) == 2  # what is new comes, from old files and new ones
+    assert len(box.landed("face_visits")) == 11
+
+
+def damage_first_page(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(PAGE) + path.read_bytes()[PAGE:])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from tests.edge.end_to_end.venue import ADDRESS, Venue, at_a_venue
+from edge_collector.pseudonym import Pseudonymizer
+from tests.edge.end_to_end.venue import ADDRESS, PSEUDONYM_KEY, Venue, at_a_venue
 
 LONG = "0123456789" * 12
 """A record with it has several fragments."""
@@ -80,6 +83,10 @@ async def test_that_a_log_went_back_is_not_forgotten_by_a_kill(venue: Venue) -> 
         venue.recognise(f"MBR{n:06d}", "enter")
     await venue.gateway.start()
     await venue.until(lambda: not venue.terminal.kept, passing=1.0)
+    await venue.close()
+    pseudonym_of = Pseudonymizer(PSEUDONYM_KEY.encode())
+    landed = Counter(visit.user_id for visit in venue.landed().of("face_visits"))
+    assert landed == Counter(pseudonym_of(f"MBR{n:06d}") for n in (*range(6), *range(10, 14)))
 
 
 @at_a_venue

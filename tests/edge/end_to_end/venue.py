@@ -153,7 +153,7 @@ class Machine:
         files = {
             "edge.toml": EDGE.format(gateway=gateway_id) + listed,
             "pseudonym.key": PSEUDONYM_KEY,
-            "opted_out": OPTED_OUT,
+            "opted_out": f"{OPTED_OUT}\n",
         }
         for name, text in files.items():
             (self.root / name).write_text(text)
@@ -182,7 +182,8 @@ class Machine:
         # In virtual time nothing comes of waiting for an uplink that is down.
         patience = 10.0 if self.uplink.up and self.uplink.answers else 0.3
         with patch("edge_collector.collector._LAST_WORDS", patience):
-            await self._running
+            await self._ended()
+        self._running.result()
         self._running = None
 
     async def kill(self) -> None:
@@ -200,7 +201,7 @@ class Machine:
         left = spool._submit(tear)
         self.collector._end = _nothing  # type: ignore[method-assign]
         self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
+        await self._ended()
         await asyncio.to_thread(spool._writer.shutdown)
         for path in files:
             path.unlink(missing_ok=True)
@@ -208,6 +209,13 @@ class Machine:
             path.write_bytes(content)
         self.collector.health_listener.close()
         self._running = None
+
+    async def _ended(self) -> None:
+        """Until the collector has ended, however it did."""
+        assert self._running
+        ended, _ = await asyncio.wait([self._running], timeout=_PATIENCE)
+        if not ended:
+            raise AssertionError(f"the collector does not end; waiting: {'; '.join(_everybody())}")
 
     def lose_power(self, *, synced: bool = True, error: float = 0.0) -> None:
         """After a kill: the machine was off, and its clocks begin anew."""

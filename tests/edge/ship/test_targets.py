@@ -17,6 +17,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
+from edge_collector.durable import flush_folder, make_folder
 from edge_collector.segment import manifests, read_manifest, read_segment, segment_of
 from edge_collector.ship import (
     Confirmed,
@@ -27,6 +28,7 @@ from edge_collector.ship import (
     Target,
     TargetError,
     Unreachable,
+    object_store,
     target_of,
 )
 from tests.landing.harness import DAY, Authority, Sealed, landed, sealed, serving
@@ -227,6 +229,78 @@ def test_with_a_mount_point_nothing_is_written_while_nothing_is_mounted_there(
     assert put(target, sealed())[0].new
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_what_was_written_on_the_card_when_the_share_went_is_not_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    """It went after it had been looked for and before it was written to; perhaps it is there again at the end."""
+    share, card = tmp_path / "share", tmp_path / "card"
+    (share / "landing").mkdir(parents=True)
+    (card / "landing").mkdir(parents=True)
+    point = tmp_path / "point"
+    point.symlink_to(share)
+    mounted = [True]
+
+    def mount(folder: Path) -> None:
+        point.unlink()
+        point.symlink_to(folder)
+        mounted[0] = folder == share
+
+    def and_it_goes(path: Path) -> None:
+        mount(card)
+        make_folder(path)
+
+    def and_it_comes_back(path: Path) -> None:
+        flush_folder(path)
+        mount(share)
+
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == point and mounted[0])
+    target = lambda: target_of(str(point / "landing"), mount_point=point)  # noqa: E731
+    with monkeypatch.context() as once:
+        once.setattr(object_store, "make_folder", and_it_goes)
+        once.setattr(Path, "is_mount", lambda path: path == point)  # as was seen a moment ago
+        if comes_back:
+            once.setattr(object_store, "flush_folder", and_it_comes_back)
+        else:
+            once.setattr(object_store, "flush_folder", lambda _: once.setattr(Path, "is_mount", lambda _: False))
+        (problem,) = put(target, sealed())
+        assert isinstance(problem, Unreachable), problem
+    assert landed(share / "landing") == {}
+    mount(share)
+    assert put(target, sealed())[0].new
+    assert landed(share / "landing").values()
+
+
+@pytest.mark.parametrize("where", ["is_dir", "is_mount"])
+def test_a_share_that_hangs_holds_up_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    come_back, asked, folder = threading.Event(), threading.Event(), tmp_path / "landing"
+    folder.mkdir()
+    is_dir = Path.is_dir
+
+    def hang(path: Path) -> bool:
+        if path != folder:
+            return is_dir(path)
+        asked.set()
+        return come_back.wait(5)
+
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == folder)
+    monkeypatch.setattr(Path, where, hang)
+    target = target_of(str(folder), mount_point=folder)
+
+    async def main() -> None:
+        under_way = [asyncio.ensure_future(target.put(sealed())), asyncio.ensure_future(target.check())]
+        async with asyncio.timeout(10):
+            while not asked.is_set():
+                await asyncio.sleep(0.01)
+            assert not any(task.done() for task in under_way)
+            under_way[0].cancel()
+            await asyncio.wait(under_way[:1])
+            come_back.set()
+            await under_way[1]
+
+    asyncio.run(main())
+
+
 def test_a_file_system_without_links_does_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -336,6 +410,8 @@ def test_a_token_goes_in_clear_to_this_machine_only(tmp_path: Path) -> None:
     assert target_of("http://[::1]:8300", token="t")
     with pytest.raises(TargetError, match="certificates"):
         target_of("https://localhost", token="t", ca_file=tmp_path / "absent.pem")
+    with pytest.raises(TargetError, match=r"s3://b/p cannot be used: .*absent\.pem: No such file"):
+        target_of("s3://b/p", ca_file=tmp_path / "absent.pem")
 
 
 def test_every_problem_is_one_of_shipping() -> None:
