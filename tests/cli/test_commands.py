@@ -365,7 +365,9 @@ def test_publish_says_that_nothing_changed(home: Path) -> None:
 
 def test_rerun_failed_has_nothing_to_do(home: Path) -> None:
     before = files(home / "lake", home / "published")
-    assert done(home, "rerun", "--failed") == "Nothing failed: every run ended well\n"
+    assert done(home, "rerun", "--failed") == (
+        "Nothing failed: every run ended well. Missing and stale dates: venue status --problems\n"
+    )
     assert files(home / "lake", home / "published") == before
 
 

@@ -15,7 +15,7 @@ from venue_assets.cli import disk
 from venue_assets.home import Home
 
 OTHER = "2026-01-06"
-ALL_WELL = "Nothing failed: every run ended well\n"
+ALL_WELL = "Nothing failed: every run ended well. Missing and stale dates: venue status --problems\n"
 
 
 @pytest.fixture(scope="module")

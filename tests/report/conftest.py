@@ -43,7 +43,7 @@ def published_home(root: Path, site: str, days: list[date], visits: int) -> Home
     return home
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The shipped site, eight dates of it."""
     site = (REPOSITORY / "data" / "site.toml").read_text()

@@ -9,15 +9,13 @@ from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 from statistics import median
-from typing import Any
 
 import duckdb
 import pytest
 
-from tests.cli.test_commands import done, is_refused, venue
 from tests.report.conftest import LAST, Look, cards, reading, section, words_of
 from venue_assets.home import Home
-from venue_assets.report import CannotReport, render
+from venue_assets.report import render
 from venue_assets.report.charts import ARMS
 from venue_assets.semantic_layer.metrics import Language, registry
 from venue_assets.semantic_layer.query import question
@@ -75,7 +73,7 @@ def test_figures_are_the_answers_to_their_questions(home: Home, english: str, ve
             ((value,),) = [row[2:] for row in con.execute(sql).fetchall() if row[1] == venue_id]
             unit = registry()[metric].format
             if value is None:
-                assert said.endswith(("–", "day")), metric
+                assert "–" in said, metric
             elif unit == "0.0 %":
                 assert f"{100 * value:.1f} %" in said, metric
             elif unit == "#,0.00":
@@ -106,7 +104,7 @@ def test_change_is_against_the_median_of_the_same_weekday_in_the_four_weeks_befo
     usual = median([first, before[2], before[3], before[4]])  # five weeks before is too long ago
     said = cards(render(writable, LAST), "harbour")["pv"]
     assert f"{100 * (now / usual - 1):+,.1f} %" in said
-    assert said.endswith("vs median of 4 Tuesdays")
+    assert said.endswith("vs median of 4 Tuesdays, without an activity then")
     assert cards(render(writable, date(2026, 1, 8)), "harbour")["pv"].endswith("no comparable day")
 
 
@@ -147,7 +145,7 @@ def test_before_its_verdict_an_experiment_shows_how_far_it_is_and_no_effect(home
     for experiment in shown:
         part = english.partition(f'id="experiment-{experiment}"')[2].partition("<h3>")[0]
         assert "Still running" in words_of(part)
-        assert not re.search(r"\bp = |interval|points", words_of(part)), experiment
+        assert not re.search(r"\bp\s*[<=]|p-value|interval|points", words_of(part)), experiment
 
 
 def test_an_effect_is_shown_with_its_interval_once_the_verdict_fell(writable: duckdb.DuckDBPyConnection) -> None:
@@ -158,16 +156,9 @@ def test_an_effect_is_shown_with_its_interval_once_the_verdict_fell(writable: du
     )
     said = words_of(render(writable, LAST))
     assert "It worked" in said
-    assert "greeting against plain: +2.5 (+1.0 to +4.1)" in said
+    assert "Arm greeting against plain: +2.5 points (+1.0 to +4.1)" in said
     writable.execute("UPDATE experiments.experiment_verdicts SET effect = -0.025, low = -0.041, high = -0.010")
     assert "It did harm" in words_of(render(writable, LAST))
-
-
-def test_figures_of_few_people_are_withheld_where_the_site_says_so(writable: duckdb.DuckDBPyConnection) -> None:
-    writable.execute("UPDATE main.settings SET value = '1000' WHERE name = 'smallest_cell'")
-    shown = cards(render(writable, LAST), "harbour")
-    assert "< 1000" in shown["uv"]
-    assert "< 1000" in shown["gmv"]
 
 
 def test_data_trust_adds_up(home: Home, english: str) -> None:
@@ -301,69 +292,3 @@ def test_charts_are_valid_vega_lite(english: str) -> None:
 
 def test_arms_are_told_apart_by_okabe_and_ito() -> None:
     assert len(set(ARMS)) == len(ARMS) == 9
-
-
-# The command ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_command_writes_a_page_and_says_where(home: Home) -> None:
-    said = done(home.root, "report", "--lang", "zh")
-    page = home.published / "reports" / f"{LAST}.zh.html"
-    assert str(page) in said
-    assert "Next: " in said
-    assert '<html lang="zh-Hans">' in page.read_text(encoding="utf-8")
-    done(home.root, "report", "--activity", "winter_fair")
-    assert (home.published / "reports" / "activity-winter_fair.html").exists()
-    done(home.root, "report", "--date", "2026-01-05")
-    assert (home.published / "reports" / "2026-01-05.html").exists()
-    assert not [p for p in (home.published / "reports").iterdir() if p.name.startswith(".")]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("--date 2026-02-01", ("2026-02-01 is given", "from 2026-01-05 to 2026-01-13")),
-        ("--date soon", ("'soon' is given", "a date such as")),
-        ("--activity summer", ("'summer' is given", "winter_fair, lantern_week")),
-        ("--date 2026-01-05 --activity winter_fair", ("one of them is expected",)),
-        ("--lang fr", ("'fr'", "'en', 'zh'")),
-    ],
-)
-def test_what_cannot_be_reported_is_refused_with_what_exists(home: Home, arguments: str, words: Sequence[str]) -> None:
-    is_refused(venue(home.root, "report", *arguments.split()), *words)
-
-
-def test_a_browser_opens_only_when_asked_for(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[Any] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
-    done(home.root, "report")
-    assert opened == []
-    done(home.root, "report", "--open")
-    assert opened == [(home.published / "reports" / f"{LAST}.html").resolve().as_uri()]
-
-
-def test_the_demonstration_ends_with_its_reports(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    from venue_assets.cli import demo_report
-
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
-    demo_report.pages(home, open_one=False)
-    assert opened == []
-    demo_report.pages(home, open_one=True)
-    assert opened == [(home.published / "reports" / f"{LAST}.html").resolve().as_uri()]
-
-
-def test_the_same_page_again_is_not_written_again(home: Home) -> None:
-    done(home.root, "report")
-    page = home.published / "reports" / f"{LAST}.html"
-    before = page.stat()
-    done(home.root, "report")
-    assert (page.stat().st_ino, page.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-def test_one_venue_alone(home: Home) -> None:
-    with reading(home) as con:
-        page = render(con, LAST, venue="harbour")
-        assert "Riverside" not in words_of(page)
-        with pytest.raises(CannotReport, match="one of harbour, riverside is expected"):
-            render(con, LAST, venue="nowhere")

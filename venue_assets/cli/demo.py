@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
@@ -183,16 +183,26 @@ def reconcile(home: Home, published: Published) -> Reconciliation:
         compared += len(wanted) * len(figures)
         differences += _differences(key, figures, there, wanted)
     clean = truth["clean"]["primary_metrics"]
+    currency = {row["venue_id"]: row["currency"] for row in published.primary_metrics}
     effect = [
-        (
-            figure,
-            sum(Decimal(str(row[figure])) for row in clean if row[figure] is not None),
-            sum(Decimal(str(row[figure])) for row in published.primary_metrics if row[figure] is not None),
-        )
-        for figure in ("pf_range", "pf_entrance", "pv", "completed_orders", "paying_users", "gmv", "cancelled_amount")
+        (name, _sum(clean, figure, venues), _sum(published.primary_metrics, figure, venues))
+        for figure in ("pf_range", "pf_entrance", "pv", "completed_orders", "gmv", "cancelled_amount")
+        for name, venues in _that_add_up(figure, currency)
     ]
     given, found = (sum(row["assigned"] for row in rows) for rows in (truth["clean"]["units"], published.units))
     return Reconciliation(compared, differences, [*effect, ("assignments", given, found)])
+
+
+def _that_add_up(figure: str, currency: Mapping[str, str]) -> list[tuple[str, set[str]]]:
+    """The venues whose figures may be added up, by the name of the sum: money only in one currency."""
+    if figure not in ("gmv", "cancelled_amount"):
+        return [(figure, set(currency))]
+    return [(f"{figure}, {c}", {v for v, of in currency.items() if of == c}) for c in sorted(set(currency.values()))]
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], figure: str, venues: set[str]) -> Decimal:
+    found = (row[figure] for row in rows if row["venue_id"] in venues and row[figure] is not None)
+    return sum((Decimal(str(value)) for value in found), Decimal())
 
 
 def _differences(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import webbrowser
 from datetime import date
 from pathlib import Path
@@ -37,7 +38,7 @@ def report(
     if open_:
         open_page(path)
     else:
-        again = f" --activity {activity}" if activity else f" --date {on}" if on else ""
+        again = f" --activity {shlex.quote(activity)}" if activity else f" --date {on}" if on else ""
         other = "en" if lang == "zh" else "zh"
         say(f"Next: open it in a browser, or [bold]venue report{again} --open[/]")
         say(f"      [bold]venue report{again} --lang {other}[/]  - in {'English' if lang == 'zh' else 'Chinese'}")

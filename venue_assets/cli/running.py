@@ -210,7 +210,7 @@ def _rerun_failed() -> None:
     elif failed:
         say(f"Nothing to compute again: the last run of {show.dates(list(failed))} failed, but every table is fresh")
     else:
-        say("Nothing failed: every run ended well")
+        say("Nothing failed: every run ended well. Missing and stale dates: [bold]venue status --problems[/]")
 
 
 def publish() -> None:

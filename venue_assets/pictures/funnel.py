@@ -21,7 +21,7 @@ _MARGIN: Final = 24
 _NAMES: Final = 120
 """Left of the bars, for the names of the stages."""
 _BARS: Final = 360
-_NUMBERS: Final = 190
+_NUMBERS: Final = 290
 _BAR: Final = 22
 _STEP: Final = 30
 _TITLE: Final = 14
@@ -56,6 +56,8 @@ def _funnel(row: Mapping[str, Any], top: float) -> Iterator[str]:
             if wide > 0:
                 yield box(left, y, wide, _BAR, colour, stroke="none")
             share = f" ({100 * value / before:.1f} per 100 above)" if before else ""
+            if before is not None and value > before:
+                share = " (more than above: people were missed)"
             yield text(left + wide + 8, y + _BAR - 7, f"{value:,.0f}{share}", anchor="start")
         before = value
     yield line(left, top + _STEP - 12, left, top + len(_STAGES) * _STEP + _BAR - 4)
@@ -63,5 +65,10 @@ def _funnel(row: Mapping[str, Any], top: float) -> Iterator[str]:
 
 def _finding(row: Mapping[str, Any]) -> str:
     gmv = None if row["gmv"] is None else f"GMV {row['gmv']:,.2f} {row['currency']}"
+    if gmv and row["gmv_anonymous"]:
+        gmv += f" ({row['gmv_anonymous']:,.2f} of it anonymous)"
     rate = None if row["ocr"] is None else f"{100 * row['ocr']:.1f} % of those who passed walked in"
-    return f"{row['venue_id']}: {', '.join(filter(None, (rate, gmv))) or 'neither counts nor sales'}"
+    if rate and row["ocr"] > 1:
+        rate = "more walked in than passed: people were missed"
+    paid = f"{row['paying_users']:,} known people paid" if row["paying_users"] else None
+    return f"{row['venue_id']}: {', '.join(filter(None, (rate, paid, gmv))) or 'neither counts nor sales'}"

@@ -1,4 +1,6 @@
-"""Hourly metrics of a date, one chart per venue: passers-by, entries and visits, each within the one before."""
+"""Hourly metrics of a date, one chart per venue: passers-by, entries and visits, narrower columns before wider
+ones: where a narrower one is higher, the device behind the wider one missed people.
+"""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ class Wording:
     mean: str | None = "mean"
     """None: means are not told."""
     more: str = "and {} more"
+    tests: bool = True
+    """Whether p-values are told."""
 
 
 def forest(trees: Iterable[tuple[str, Mapping[str, Any]]], wording: Wording = Wording()) -> str:
@@ -73,7 +75,7 @@ def _tree(
             node["children"], _labels(node["split"], wording) if node["split"] else (), strict=True
         ):
             to_x, to_y = centre[child]
-            below = y + _height(_inner(node))
+            below = y + _height(_inner(node, wording))
             yield line(x, below, to_x, to_y)
             # Nearer to the child, where branches are further apart.
             middle_x, middle_y = x + (to_x - x) * 0.72, below + (to_y - below) * 0.72
@@ -81,7 +83,7 @@ def _tree(
                 yield on_white(middle_x, middle_y + (i - (len(label) - 1) / 2) * LINE, words)
     for number, node in nodes.items():
         x, y = centre[number]
-        lines = _inner(node) if node["split"] else _leaf(node, wording)
+        lines = _inner(node, wording) if node["split"] else _leaf(node, wording)
         fill, round_ = ("white", 12) if node["split"] else (_LEAF_FILL, 0)
         yield box(x - _BOX / 2, y, _BOX, _height(lines), fill, round_=round_)
         for i, words in enumerate(lines):
@@ -92,10 +94,11 @@ def _height(lines: list[str]) -> float:
     return LINE * len(lines) + 10
 
 
-def _inner(node: Mapping[str, Any]) -> list[str]:
+def _inner(node: Mapping[str, Any], wording: Wording) -> list[str]:
     name = node["split"]["column"]
     p = node["tests"][name]["p_value"]
-    return [shortened(name, 18), "p < 0.001" if p < 0.001 else f"p = {p:.3f}", *_response(node)]
+    test = ["p < 0.001" if p < 0.001 else f"p = {p:.3f}"] if wording.tests else []
+    return [shortened(name, 18), *test, *_response(node)]
 
 
 def _leaf(node: Mapping[str, Any], wording: Wording) -> list[str]:

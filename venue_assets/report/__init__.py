@@ -4,7 +4,7 @@ subject.py          what it is about: a date or an activity, its venues
 figures.py          metrics, asked through the semantic layer, with the days that they are compared with
 people.py trials.py trust.py
                     what the registry cannot say, from published tables
-findings.py trial_findings.py
+findings.py comparisons.py trial_findings.py
                     sentences computed from figures: titles of charts, headlines
 charts.py           how figures are drawn (Altair)
 sections/           figures, findings and charts put together, section by section

@@ -24,9 +24,10 @@ class Card:
 
     metric: str
     label: str
-    definition: str
     value: str
     unit: str = ""
+    remark: str = ""
+    """How the value is to be taken, such as estimated."""
     change: str | None = None
     arrow: str = ""
     tone: Tone = "neutral"
@@ -80,6 +81,8 @@ class Verdict:
     experiment_id: str
     badge: str
     tone: Tone
+    glance: str
+    """The sentence that the badge goes with."""
     sentences: Sequence[str]
     about: str = ""
     blocks: Sequence[Block] = ()

@@ -147,7 +147,7 @@ def heat_map(rows: Sequence[Row], *, weekdays: Sequence[str], hours: Sequence[in
 
 def histogram(rows: Sequence[Row], *, x: str, y: str, median: float | None, median_label: str) -> Spec:
     """Bars of visits by minutes, with the median as a line."""
-    step = rows[1]["minutes"] - rows[0]["minutes"] if len(rows) > 1 else 5
+    step = rows[0]["until"] - rows[0]["minutes"]
     base = alt.Chart(alt.NamedData(name="rows"))
     bar = base.mark_bar(color=BLUE, binSpacing=1).encode(
         x=alt.X(

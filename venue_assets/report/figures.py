@@ -43,6 +43,11 @@ BUSY: Final = ("pv", "pf_entrance", "pf_range", "completed_orders")
 HISTORY: Final = 28
 """Dates of the charts over time, and before a date in which comparable days are looked for."""
 
+VARIOUS: Final = "*"
+"""In the place of an activity's name, where comparable days had several."""
+_ESTIMATED: Final = ("pf_entrance", "ocr", "recognition_share")
+"""What rests on entrance counts."""
+
 Row = dict[str, Any]
 
 
@@ -57,6 +62,12 @@ class Figure:
     """Median of the comparable days."""
     compared: Sequence[date] = ()
     """Those days."""
+    activity_then: str | None = None
+    """Where another activity was on then than is now: its name, "" for none, `VARIOUS` for several states."""
+    estimated: bool = False
+    """Whether it rests on a count of people that is estimated."""
+    interval: tuple[float, float] | None = None
+    """Where it is an estimate with an interval."""
 
 
 class Asker:
@@ -114,13 +125,10 @@ class Asker:
             return {venue: rows[self.subject.last] for venue, rows in self.daily.items() if self.subject.last in rows}
         found: dict[str, Row] = {}
         for venue_id, activity in self.subject.activities.items():
-            where = f"activity_id = '{activity.activity_id}' AND venue_id = '{venue_id}' AND {self.subject.dates}"
+            where = f"activity_id = {text(activity.activity_id)} AND venue_id = {text(venue_id)} AND "
+            where += self.subject.dates
             found |= {row["venue_id"]: row for row in self.ask([*CARDS, *OTHERS], ["venue_id"], where)}
         return found
-
-    def where(self, venue: Venue) -> str:
-        """The subject at a venue, as a condition."""
-        return f"venue_id = '{venue.venue_id}' AND {self.subject.dates}"
 
     def has_records(self, venue: Venue) -> bool:
         """Whether anything at all was recorded there."""
@@ -140,13 +148,54 @@ class Asker:
         comparable = [self.subject.last - timedelta(days=7 * n) for n in range(1, 5)]
         known = {day: _figure_of(metric, days[day], venue) for day in comparable if day in days}
         known = {day: value for day, value in known.items() if value is not None}
+        estimate = self._estimates.get(venue.venue_id) if metric.name in _ESTIMATED else None
+        value = _figure_of(metric, row, venue)
+        estimate = estimate if value is not None else None
         return Figure(
             metric,
-            _figure_of(metric, row, venue),
+            value,
             suppressed=metric.name in row.get("withheld", ()),
             usual=None if self.subject.is_activity or not known else float(median(map(float, known.values()))),
             compared=sorted(known),
+            activity_then=self._activity_then(venue, list(known)),
+            estimated=bool(estimate and estimate["estimated"]),
+            interval=(estimate["low"], estimate["high"])
+            if estimate and metric.name == "ocr" and None not in (estimate["low"], estimate["high"])
+            else None,
         )
+
+    @cached_property
+    def _estimates(self) -> Mapping[str, Row]:
+        """Of each venue, whether people who came in were estimated; of one date, also the interval of its rate."""
+        found = self.rows(
+            "SELECT venue_id, bool_or(pf_entrance_estimated) AS estimated, "
+            "CASE WHEN count(*) = 1 THEN min(ocr_low) END AS low, "
+            "CASE WHEN count(*) = 1 THEN min(ocr_high) END AS high "
+            f"FROM metrics.primary_metrics WHERE {self.subject.dates} GROUP BY venue_id"
+        )
+        return {row["venue_id"]: row for row in found}
+
+    @cached_property
+    def _activities(self) -> list[Row]:
+        return self.rows(
+            "SELECT venue_id, activity, first_date, last_date FROM star.dim_activity WHERE first_date IS NOT NULL"
+        )
+
+    def _activity_then(self, venue: Venue, days: Sequence[date]) -> str | None:
+        def on(day: date) -> str:
+            return next(
+                (
+                    str(a["activity"])
+                    for a in self._activities
+                    if a["venue_id"] == venue.venue_id and a["first_date"] <= day <= a["last_date"]
+                ),
+                "",
+            )
+
+        then = {on(day) for day in days}
+        if self.subject.is_activity or then <= {on(self.subject.last)}:
+            return None
+        return then.pop() if len(then) == 1 else VARIOUS
 
     def over_time(self, venue: Venue, *metrics: str) -> list[Row]:
         """Metrics of the venue on each date of the history, or of the activity."""
@@ -169,8 +218,11 @@ class Asker:
                 found[row["venue_id"]].append(row)
         return found
 
-    def busy_hours(self, venue: Venue) -> tuple[Metric, list[Row]]:
-        """A metric per weekday and hour: its mean over the dates with records that have the weekday."""
+    def busy_hours(self, venue: Venue) -> tuple[Metric, list[Row], bool]:
+        """A metric per weekday and hour: its mean over the dates with records that have the weekday.
+
+        And whether hours are withheld.
+        """
         metric = next((m for m in map(registry().__getitem__, BUSY) if is_possible(m, venue)), registry()["pv"])
         dates = [row["event_date"] for row in self.over_time(venue)]
         found = []
@@ -179,19 +231,21 @@ class Asker:
             n = sum(day.weekday() == weekday for day in dates)
             if row[metric.name] and n:
                 found.append({"weekday": weekday, "hour": row["hour"], "dates": n, "mean": row[metric.name] / n})
-        return metric, found
+        return metric, found, any(metric.name in row["withheld"] for row in self._busy.get(venue.venue_id, ()))
 
     @cached_property
     def _categories(self) -> Mapping[str, list[Row]]:
         found: dict[str, list[Row]] = defaultdict(list)
         for row in self.ask(["gmv", "pieces_sold"], ["venue_id", "category_id"], self.subject.dates):
-            if row["gmv"]:
+            if row["gmv"] or "gmv" in row["withheld"]:
                 found[row["venue_id"]].append(row)
         return found
 
-    def categories(self, venue: Venue) -> list[Row]:
-        """Sales by category, the largest first."""
-        return sorted(self._categories.get(venue.venue_id, ()), key=lambda row: (-row["gmv"], row["category_id"]))
+    def categories(self, venue: Venue) -> tuple[list[Row], int]:
+        """Sales by category, the largest first; and how many categories are withheld."""
+        rows = self._categories.get(venue.venue_id, [])
+        told = [row for row in rows if row["gmv"]]
+        return sorted(told, key=lambda row: (-row["gmv"], row["category_id"])), len(rows) - len(told)
 
 
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -216,6 +270,11 @@ def is_possible(metric: Metric, venue: Venue) -> bool:
         and (venue.has_entrance or not entrance)
         and (venue.takes_orders or metric.name != "conversion")
     )
+
+
+def text(value: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _figure_of(metric: Metric, row: Row, venue: Venue) -> Any:

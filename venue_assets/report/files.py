@@ -5,8 +5,10 @@ The publication never deletes them; each says which publication it was made of.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -18,6 +20,8 @@ from venue_assets.report.page import render
 from venue_assets.report.subject import CannotReport
 from venue_assets.semantic_layer.metrics import Language
 
+_UNSAFE: Final = re.compile(r"[^\w-]")
+
 
 def write_report(home: Home, subject: date | str | None = None, *, language: Language = "en") -> Path:
     """Render a report (of the last published date unless told) and put it in its place. Raises CannotReport."""
@@ -28,7 +32,10 @@ def write_report(home: Home, subject: date | str | None = None, *, language: Lan
     with duckdb.connect(str(database.resolve()), read_only=True) as con:
         wanted = _last_date(con) if subject is None else subject
         page = render(con, wanted, language=language)
-    target = home.published / REPORTS / _name(wanted, language)
+    reports = home.published / REPORTS
+    target = reports / _name(wanted, language)
+    if target.parent != reports:
+        raise CannotReport(f"{wanted} cannot be the name of a file")
     if not _holds(target, page.encode()):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, page.encode())
@@ -47,5 +54,10 @@ def _last_date(con: duckdb.DuckDBPyConnection) -> date:
 
 
 def _name(subject: date | str, language: Language) -> str:
-    stem = subject.isoformat() if isinstance(subject, date) else f"activity-{subject}"
+    # Letters of any language stay; a dot or a slash in an id would lead elsewhere or be taken for the language.
+    stem = subject.isoformat() if isinstance(subject, date) else f"activity-{_UNSAFE.sub(_encoded, subject)}"
     return f"{stem}.html" if language == "en" else f"{stem}.{language}.html"
+
+
+def _encoded(character: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in character[0].encode())

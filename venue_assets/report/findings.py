@@ -1,6 +1,7 @@
 """What charts find, as sentences: each computed from the figures that are drawn, in both languages.
 
-What does not belong here: how numbers are written (wording.py), and sentences that tables have already.
+What does not belong here: what figures are compared with (comparisons.py), how numbers are written (wording.py), and
+sentences that tables have already.
 """
 
 from __future__ import annotations
@@ -16,51 +17,6 @@ from venue_assets.report.trust import Trust
 from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import Metric
 
-LEVEL: Final = 0.02
-"""A relative change below which a figure is said to be as usual."""
-
-
-def headline(words: Words, figures: Mapping[str, Figure], currency: str) -> str:
-    """How the venue did, in one sentence."""
-    people = next((figures[n] for n in ("uv", "pf_entrance", "pf_range") if n in figures and figures[n].value), None)
-    money = figures.get("gmv")
-    parts = []
-    if people:
-        of = {"uv": words("visitors", "位访客"), "pf_entrance": words("people came in", "人进入")}
-        name = of.get(people.metric.name, words("passers-by", "人路过"))
-        parts.append(f"{words.number(people.value)}{words(' ', ' ')}{name}{_against(words, people)}")
-    if money and money.value is not None:
-        sold = words.money(money.value, currency)
-        parts.append(words(f"{sold} sold", f"成交 {sold}") + _against(words, money))
-    if not parts:
-        return words("Nobody was seen and nothing was sold.", "没有到访，也没有成交。")
-    return words("; ", "；").join(parts) + words(".", "。")
-
-
-def _against(words: Words, figure: Figure) -> str:
-    if figure.usual is None or not figure.usual or figure.value is None:
-        return ""
-    change = float(figure.value) / figure.usual - 1
-    if abs(change) < LEVEL:
-        return words(", as usual", "（与往常持平）")
-    by = words.percent(abs(change), 0)
-    return words(
-        f", {by} {'more' if change > 0 else 'less'} than usual", f"（比往常{'多' if change > 0 else '少'} {by}）"
-    )
-
-
-def compared(words: Words, figure: Figure) -> str:
-    """With what a figure is compared."""
-    if not figure.compared or figure.usual is None:
-        return words("no comparable day", "没有可比的日子")
-    days = figure.compared
-    if len(days) == 1:
-        short = words.weekdays()[days[0].weekday()]
-        return words(f"vs {short}, {words.day(days[0])}", f"对比{words.day(days[0])}（{short}）")
-    weekday = words.weekday(days[0])
-    return words(f"vs median of {len(days)} {weekday}s", f"对比此前 {len(days)} 个{weekday}的中位数")
-
-
 _FIRST: Final = {
     "pf_range": ("{} passers-by", "{} 人路过"),
     "pf_entrance": ("{} people who walked in", "{} 人进店"),
@@ -69,7 +25,7 @@ _FIRST: Final = {
 _LAST: Final = {
     "pf_entrance": ("{} walked in", "{} 人进店"),
     "pv": ("{} were recognised visits", "{} 次为已识别到访"),
-    "paying_users": ("{} people paid", "{} 人付费"),
+    "paying_users": ("{} known people paid", "{} 位已知人员付费"),
 }
 
 
@@ -79,8 +35,33 @@ def funnel(words: Words, steps: Sequence[tuple[str, str, float]]) -> str:
     whole, part = words(*_FIRST[first]).format(words.number(came)), words(*_LAST[last]).format(words.number(got))
     if not came:
         return words("Nobody at the first step", "第一步没有人")
+    if got > came:
+        return words(f"{part}, but only {whole}: people were missed", f"{part}，却只有{whole}：有人被遗漏")
     share = words.percent(got / came)
     return words(f"Of {whole}, {part}: {share}", f"{whole}，其中 {part}：{share}")
+
+
+_MISSED: Final = {
+    "pf_entrance": ("the boundary counters missed people", "边界计数器有遗漏"),
+    "pv": ("the entrance counters missed people", "入口计数器有遗漏"),
+    "paying_users": ("the terminal missed people", "终端有遗漏"),
+}
+
+
+def missed(words: Words, label: str, step: str) -> str:
+    """What it means that a step exceeds the one before."""
+    why = words(*_MISSED[step])
+    return words(f" {label}: more than the step before: {why}.", f"{label}：多于上一步：{why}。")
+
+
+def anonymous(words: Words, orders: int | None) -> str:
+    """The orders of whom nobody knows, who are in no step."""
+    if orders == 0:
+        return ""
+    if orders is None:
+        return words(" A few orders are anonymous; who paid them is not in it.", "少量订单匿名，其付款人未计入。")
+    n = words.count(orders, "completed order is", "completed orders are", " 个已完成订单")
+    return words(f" {n} anonymous; who paid is not in it.", f"{n}匿名，其付款人未计入。")
 
 
 def occupancy(words: Words, venue: Venue, peak: Row, *, several: bool) -> str:
@@ -98,7 +79,9 @@ def occupancy_note(words: Words, found: Occupancy) -> str:
         f"Recognised people between entry and leave, every {minutes} minutes.",
         f"每 {minutes} 分钟，已识别且在进入与离开之间的人数。",
     )
-    if found.left_out:
+    if found.left_out is None:
+        note += words(" A few visits whose leave is not known are left out.", "离开时间未知的少量到访未计入。")
+    elif found.left_out:
         n = words.number(found.left_out)
         note += words(f" {n} visits whose leave is not known are left out.", f"离开时间未知的 {n} 次到访未计入。")
     if found.counted:
@@ -121,6 +104,15 @@ def busiest(words: Words, metric: Metric, row: Row) -> str:
 
 def durations(words: Words, bins: Sequence[Row], median: float | None) -> str:
     """How long half of the visits lasted."""
+    if any(row["visits"] is None for row in bins):
+        return (
+            words("How long visits lasted; short bars are withheld", "到访时长（人数过少的条不公布）")
+            if median is None
+            else words(
+                f"Half of the visits lasted longer than {words.duration(median)}",
+                f"一半的到访超过 {words.duration(median)}",
+            )
+        )
     n = sum(row["visits"] for row in bins)
     quick = sum(row["visits"] for row in bins if row["minutes"] < 10)
     if median is None:
@@ -143,14 +135,15 @@ def last_bar(words: Words) -> str:
 
 def returning(words: Words, rows: Sequence[Row]) -> str:
     """The part of returning visitors on the last date, against the first one shown."""
-    known = [row for row in rows if (row["new_visitors"] or 0) + (row["returning_visitors"] or 0)]
+    told = [row for row in rows if None not in (row["new_visitors"], row["returning_visitors"])]
+    known = [row for row in told if row["new_visitors"] + row["returning_visitors"]]
     if not known:
+        if len(told) < len(rows):
+            return words("New and returning visitors are withheld", "新访客与回头客人数不公布")
         return words("Nobody was recognised on these dates", "这些日期没有识别到访客")
 
     def share(row: Row) -> float:
-        return float(row["returning_visitors"] or 0) / float(
-            (row["new_visitors"] or 0) + (row["returning_visitors"] or 0)
-        )
+        return float(row["returning_visitors"]) / float(row["new_visitors"] + row["returning_visitors"])
 
     last = known[-1]
     now, day = words.percent(share(last), 0), last["event_date"]
@@ -173,10 +166,16 @@ def returning(words: Words, rows: Sequence[Row]) -> str:
     )
 
 
-def categories(words: Words, rows: Sequence[Row], currency: str) -> str:
-    """The category that sold most, and its part."""
+def categories(words: Words, rows: Sequence[Row], currency: str, *, withheld: int) -> str:
+    """The category that sold most, and its part; of those that are told, where some are not."""
     total = sum(row["gmv"] for row in rows)
     best = rows[0]
+    if withheld:
+        sold = words.money(best["gmv"], currency)
+        return words(
+            f"Of the categories that can be told, {best['category_id']} sold most: {sold}",
+            f"在可公布的品类中，{best['category_id']} 销售最多：{sold}",
+        )
     return words(
         f"Category {best['category_id']} sold most: {words.money(best['gmv'], currency)}, "
         f"{words.percent(best['gmv'] / total, 0)} of all",
@@ -188,6 +187,8 @@ def categories(words: Words, rows: Sequence[Row], currency: str) -> str:
 def segments(words: Words, found: Segments, currency: str) -> str:
     """How much the best customers are worth."""
     buyers = {n: row for n, row in found.users.items() if n != "visitor"}
+    if any(r["users"] is None for r in found.users.values()):
+        return words("Segments of few people are withheld, and so are parts of the whole", "人数过少的分群及占比不公布")
     people, money = sum(r["users"] for r in buyers.values()), sum(r["monetary"] or 0 for r in buyers.values())
     best = buyers.get("important_value")
     if not buyers or not money:
@@ -207,15 +208,20 @@ def segments(words: Words, found: Segments, currency: str) -> str:
 
 def moves(words: Words, found: Segments, named: Mapping[str, str]) -> str:
     """The largest move between segments."""
-    top = next((m for m in found.moves if "none" not in (m["previous"], m["segment"])), None)
+    inside = [m for m in found.moves if "none" not in (m["previous"], m["segment"])]
     since = words.day(found.since) if found.since else ""
-    if top is None:
+    if not inside:
         return words(f"Nobody changed segment since {since}", f"自{since}以来没有人改变分群")
-    n = sum(m["users"] for m in found.moves if "none" not in (m["previous"], m["segment"]))
+    known = [m["users"] for m in inside if m["users"] is not None]
+    if not known:
+        return words(f"A few people changed segment since {since}", f"自{since}以来有少数人改变分群")
+    top, n = inside[0], words.number(sum(known))
+    if len(known) < len(inside):
+        n = words(f"More than {n}", f"超过 {n}")
     return words(
-        f"{words.number(n)} people changed segment since {since}, most from {_lower(named[top['previous']])} to "
+        f"{n} people changed segment since {since}, most from {_lower(named[top['previous']])} to "
         f"{_lower(named[top['segment']])}",
-        f"自{since}以来 {words.number(n)} 人改变分群，最多的是从{named[top['previous']]}到{named[top['segment']]}",
+        f"自{since}以来 {n} 人改变分群，最多的是从{named[top['previous']]}到{named[top['segment']]}",
     )
 
 
@@ -237,18 +243,28 @@ def trust(words: Words, found: Trust) -> tuple[str, bool]:
         wrong.append(
             words(f"{words.number(found.missing)} numbers missing", f"{words.number(found.missing)} 个序号缺失")
         )
+    if found.missing_dates:
+        wrong.append(
+            words.count(len(found.missing_dates), "date without records", "dates without records", " 个日期无记录")
+        )
     if found.devices:
-        wrong.append(words.count(len(found.devices), "silent device", "silent devices", " 台设备沉默"))
+        silent = len({(row["venue_id"], row["device_id"], row["stream"]) for row in found.devices})
+        wrong.append(words.count(silent, "silent device", "silent devices", " 台设备沉默"))
     if wrong:
         return said + words(f"; {words.listed(wrong)}.", f"；{words.listed(wrong)}。"), False
     return said + words("; nothing is missing and every device spoke.", "；没有缺失，设备均有上报。"), found.conserved
 
 
-def agreement(words: Words, name: str, share: float | None) -> str:
+def agreement(words: Words, name: str, figure: Figure) -> str:
     """How far terminals and entrance counts agree."""
+    share = figure.value
+    if figure.suppressed:
+        return words(f"{name}: withheld.", f"{name}：不公布。")
     if share is None:
         return words(f"{name}: cannot be compared, one of the two is absent.", f"{name}：两者缺一，无法比较。")
     said = words.percent(share)
+    if figure.estimated:
+        said += words(" (estimated)", "（估计值）")
     if share > 1.02:
         return words(
             f"{name}: more entries at terminals than were counted ({said}); the counters miss people.",
@@ -267,17 +283,6 @@ def activity(words: Words, subject: Subject, venue: Venue) -> str:
         return words("no activity", "无活动")
     day, of = (subject.last - on.first_date).days + 1, (on.last_date - on.first_date + timedelta(days=1)).days
     return words(f"{on.name}, day {day} of {of}", f"{on.name}，第 {day} 天（共 {of} 天）")
-
-
-def differing(words: Words, rows: Sequence[Row]) -> str:
-    """How many figures of an activity are shown to differ from those of other days."""
-    n = sum(not row["low"] <= 0 <= row["high"] for row in rows)
-    if not n:
-        return words("No figure is shown to differ from that of other days", "没有指标与其他日子有可见差异")
-    return words(
-        f"{n} of {len(rows)} figures differ from those of other days",
-        f"{len(rows)} 个指标中有 {n} 个与其他日子不同",
-    )
 
 
 def _lower(text: str) -> str:

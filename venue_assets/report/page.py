@@ -16,7 +16,7 @@ import duckdb
 import jinja2
 from markupsafe import Markup
 
-from venue_assets.report import findings, vega
+from venue_assets.report import comparisons, findings, vega
 from venue_assets.report.blocks import Block, Definition, Page, VenuePart
 from venue_assets.report.figures import Asker
 from venue_assets.report.sections import customers, trials, visitors
@@ -32,11 +32,9 @@ from venue_assets.semantic_layer.star import star
 _FOLDER: Final = Path(__file__).parent
 
 
-def render(
-    con: duckdb.DuckDBPyConnection, subject: date | str, *, language: Language = "en", venue: str | None = None
-) -> str:
+def render(con: duckdb.DuckDBPyConnection, subject: date | str, *, language: Language = "en") -> str:
     """The report of an event date, or of an activity by its id, from a published database. Raises CannotReport."""
-    about = subject_of(con, subject, venue)
+    about = subject_of(con, subject)
     asker = Asker(con, about)
     words = Words(language, asker.smallest_cell)
     page = _completed(words, _page(words, asker))
@@ -60,9 +58,13 @@ def _page(words: Words, asker: Asker) -> Page:
     subject = asker.subject
     found = trust(asker)
     said, good = findings.trust(words, found)
-    parts = [_venue(words, asker, venue) for venue in subject.venues]
+    missing = {
+        v.venue_id: [row["event_date"] for row in found.missing_dates if row["venue_id"] == v.venue_id]
+        for v in subject.venues
+    }
+    parts = [_venue(words, asker, venue, missing[venue.venue_id]) for venue in subject.venues]
     shares = [
-        (v.name, f["recognition_share"].value) for v in subject.venues if "recognition_share" in (f := asker.figures(v))
+        (v.name, f["recognition_share"]) for v in subject.venues if "recognition_share" in (f := asker.figures(v))
     ]
     zones = words.listed(list(dict.fromkeys(f"{v.name}: {v.time_zone}, {v.day_starts_at}" for v in subject.venues)))
     activity = next(iter(subject.activities.values())) if subject.is_activity else None
@@ -88,7 +90,7 @@ def _page(words: Words, asker: Asker) -> Page:
     )
 
 
-def _venue(words: Words, asker: Asker, venue: Venue) -> VenuePart:
+def _venue(words: Words, asker: Asker, venue: Venue, missing: Sequence[date]) -> VenuePart:
     about = findings.activity(words, asker.subject, venue)
     if not asker.has_records(venue):
         nothing = words("Nothing was recorded here on this date.", "该日期此处没有任何记录。")
@@ -99,7 +101,7 @@ def _venue(words: Words, asker: Asker, venue: Venue) -> VenuePart:
         venue.venue_id,
         venue.name,
         about,
-        findings.headline(words, figures, venue.currency),
+        comparisons.headline(words, figures, venue.currency) + comparisons.unrecorded(words, missing),
         list(shown.values()),
         [shown[name] for name in GLANCE if name in shown][:3],
         visitors.visitors(words, asker, venue, figures),

@@ -23,22 +23,23 @@ DAY: Final = 86400
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Mean number of people inside, by seconds since the event date began."""
+    """Mean number of people inside, by seconds since the event date began; none where it is withheld."""
 
     recognised: list[Row]
     """`second`, `inside`: from sessions with entry and leave."""
     counted: list[Row]
     """The same from entrance counts, in - out since the start; empty where a sensor does not count both."""
-    left_out: int
-    """Sessions whose leave is not known."""
+    left_out: int | None
+    """Sessions whose leave is not known; none where they are withheld."""
 
 
 def occupancy(asker: Asker, venue: Venue) -> Occupancy:
     """Who was inside over the day; over several dates, the mean of those with records."""
     dates = sum(asker.subject.first <= row["event_date"] <= asker.subject.last for row in asker.over_time(venue))
-    of = {"venue": venue.venue_id, "starts": venue.starts, "step": STEP, "dates": max(dates, 1)}
+    few = asker.smallest_cell
+    of = {"venue": venue.venue_id, "starts": venue.starts, "step": STEP, "dates": max(dates, 1), "few": few}
     recognised = asker.rows(_INSIDE.format(dates=asker.subject.dates), **of)
-    (left_out,) = asker.rows(_LEFT_OUT.format(dates=asker.subject.dates), venue=venue.venue_id)
+    (left_out,) = asker.rows(_LEFT_OUT.format(dates=asker.subject.dates), venue=venue.venue_id, few=few)
     counted = asker.rows(_COUNTED.format(dates=asker.subject.dates), **of)
     return Occupancy(recognised, counted, left_out["n"])
 
@@ -46,17 +47,19 @@ def occupancy(asker: Asker, venue: Venue) -> Occupancy:
 _INSIDE: Final = """
 WITH marks AS (SELECT unnest(range(0, 86400, $step)) AS second),
 stays AS (
-  SELECT epoch(enter_local) - epoch(event_date::TIMESTAMP) - $starts AS came, dwell_seconds
+  SELECT epoch(enter_local) - epoch(event_date::TIMESTAMP) - $starts AS came, dwell_seconds,
+    coalesce(user_id, session_id) AS who
   FROM star.fact_session
   WHERE venue_id = $venue AND {dates} AND state = 'complete'
 )
-SELECT second, count(came) / $dates AS inside
+SELECT second, CASE WHEN count(came) = 0 OR count(DISTINCT who) >= $few THEN count(came) / $dates END AS inside
 FROM marks LEFT JOIN stays ON came <= second AND second < came + dwell_seconds
 GROUP BY second HAVING (SELECT count(*) FROM stays) > 0
 ORDER BY second
 """
 _LEFT_OUT: Final = """
-SELECT count(*) AS n FROM star.fact_session WHERE venue_id = $venue AND {dates} AND has_entry AND state <> 'complete'
+SELECT CASE WHEN count(*) = 0 OR count(DISTINCT coalesce(user_id, session_id)) >= $few THEN count(*) END AS n
+FROM star.fact_session WHERE venue_id = $venue AND {dates} AND has_entry AND state <> 'complete'
 """
 _COUNTED: Final = """
 WITH counted AS (
@@ -65,25 +68,30 @@ WITH counted AS (
   WHERE venue_id = $venue AND {dates}
 ),
 usable AS (SELECT count(*) > 0 AND count(out_count) = count(*) AS yes FROM counted),
-moved AS (SELECT slot, sum(in_count - out_count) AS more FROM counted GROUP BY slot)
-SELECT slot * $step + $step AS second, greatest(0, sum(more) OVER (ORDER BY slot)) / $dates AS inside
-FROM moved WHERE (SELECT yes FROM usable) AND slot BETWEEN 0 AND 143
+moved AS (SELECT slot, sum(in_count - out_count) AS more FROM counted GROUP BY slot),
+there AS (SELECT slot, greatest(0, sum(more) OVER (ORDER BY slot)) AS inside FROM moved)
+SELECT slot * $step + $step AS second, CASE WHEN inside = 0 OR inside >= $few THEN inside / $dates END AS inside
+FROM there WHERE (SELECT yes FROM usable) AND slot BETWEEN 0 AND 143
 ORDER BY slot
 """
 
 
 def durations(asker: Asker, venue: Venue) -> list[Row]:
-    """Complete visits by duration: `minutes` at which a bar begins, `visits`. Bars without visits are there, too."""
+    """Complete visits by duration: `minutes` at which a bar begins, `visits`, none where they are withheld.
+
+    Bars without visits are there, too.
+    """
     return asker.rows(
         f"""
         WITH visits AS (
-          SELECT least(floor(dwell_seconds / {BIN}), {LONGEST // BIN})::BIGINT AS bin
+          SELECT least(floor(dwell_seconds / {BIN}), {LONGEST // BIN})::BIGINT AS bin,
+            coalesce(user_id, session_id) AS who
           FROM star.fact_session WHERE venue_id = $venue AND {asker.subject.dates} AND state = 'complete'
         ),
         bins AS (SELECT unnest(range(0, (SELECT max(bin) FROM visits) + 1)) AS bin)
-        SELECT bin * {BIN // 60} AS minutes, count(v.bin) AS visits
-        FROM bins LEFT JOIN visits AS v USING (bin) GROUP BY bin
-        HAVING count(v.bin) = 0 OR count(v.bin) >= $few ORDER BY bin
+        SELECT bin * {BIN // 60} AS minutes,
+          CASE WHEN count(who) = 0 OR count(DISTINCT who) >= $few THEN count(who) END AS visits
+        FROM bins LEFT JOIN visits AS v USING (bin) GROUP BY bin ORDER BY bin
         """,
         venue=venue.venue_id,
         few=asker.smallest_cell,
@@ -95,25 +103,30 @@ class Segments:
     """The RFM segments of a venue at the end of the last date, and how users moved since an earlier one."""
 
     users: dict[str, Row]
-    """By segment: `users`, `monetary`, `before` (users then)."""
+    """By segment: `users`, `monetary`, `before` (users then); each none where it is withheld."""
     since: date | None
     """The earlier date; none where there is none."""
     moves: list[Row]
-    """`previous`, `segment`, `users`: those who changed segment, the largest first; `none` is outside the window."""
+    """`previous`, `segment`, `users`: those who changed segment, the largest first and those withheld last.
+
+    `none` is outside the window.
+    """
 
 
 def segments(asker: Asker, venue: Venue) -> Segments:
     """Segments now, and at the earliest date that is kept of the 28 before; else as of the date before."""
     last = asker.subject.last
-    of = {"venue": venue.venue_id, "last": last}
-    kept = [row["day"] for row in asker.rows(_KEPT, **of, first=last - timedelta(days=HISTORY))]
+    of = {"venue": venue.venue_id, "last": last, "few": max(asker.smallest_cell, 1)}
+    kept = [
+        row["day"] for row in asker.rows(_KEPT, venue=venue.venue_id, last=last, first=last - timedelta(days=HISTORY))
+    ]
     whole = last in kept
     earlier = kept[0] if whole and len(kept) > 1 else None
     rows = asker.rows(_SEGMENTS if whole else _SEGMENTS_OF_MOVES, **of)
     then = earlier or last - timedelta(days=1)
-    before = asker.rows(_SEGMENTS if whole else _SEGMENTS_OF_MOVES, venue=venue.venue_id, last=then)
+    before = asker.rows(_SEGMENTS if whole else _SEGMENTS_OF_MOVES, **of | {"last": then})
     found = {row["segment"]: row["users"] for row in before}
-    moves = asker.rows(_MOVES, **of, since=earlier, few=max(asker.smallest_cell, 1)) if earlier else []
+    moves = asker.rows(_MOVES, **of, since=earlier) if earlier else []
     if not whole and before:
         moves = asker.rows(_MOVES_OF_A_DATE, **of)
     users = {row["segment"]: row | {"before": found.get(row["segment"], 0)} for row in rows}
@@ -126,27 +139,47 @@ SELECT DISTINCT event_date AS day FROM segments.rfm_segments
 WHERE venue_id = $venue AND event_date BETWEEN $first AND $last ORDER BY day
 """
 _SEGMENTS: Final = """
-SELECT segment, count(*) AS users, sum(monetary) AS monetary FROM segments.rfm_segments
+SELECT segment, CASE WHEN count(*) >= $few THEN count(*) END AS users,
+  CASE WHEN count(*) >= $few THEN sum(monetary) END AS monetary
+FROM segments.rfm_segments
 WHERE venue_id = $venue AND event_date = $last AND segment IS NOT NULL GROUP BY segment ORDER BY segment
 """
 _SEGMENTS_OF_MOVES: Final = """
-SELECT segment, coalesce(sum(users), 0)::BIGINT AS users, sum(monetary) AS monetary FROM segments.rfm_migrations
-WHERE venue_id = $venue AND event_date = $last AND segment <> 'none' GROUP BY segment ORDER BY segment
+SELECT segment, CASE WHEN told AND n >= $few THEN n END AS users,
+  CASE WHEN told AND n >= $few THEN money END AS monetary
+FROM (
+  SELECT segment, count(users) = count(*) AS told, sum(users)::BIGINT AS n, sum(monetary) AS money
+  FROM segments.rfm_migrations
+  WHERE venue_id = $venue AND event_date = $last AND segment <> 'none' GROUP BY segment
+)
+ORDER BY segment
 """
 _MOVES: Final = """
-SELECT coalesce(b.segment, 'none') AS previous, coalesce(n.segment, 'none') AS segment, count(*) AS users
+SELECT coalesce(b.segment, 'none') AS previous, coalesce(n.segment, 'none') AS segment,
+  CASE WHEN count(*) >= $few THEN count(*) END AS users
 FROM (SELECT user_id, segment FROM segments.rfm_segments WHERE venue_id = $venue AND event_date = $last) AS n
 FULL JOIN (SELECT user_id, segment FROM segments.rfm_segments WHERE venue_id = $venue AND event_date = $since) AS b
   USING (user_id)
 WHERE coalesce(b.segment, 'none') <> coalesce(n.segment, 'none')
-GROUP BY ALL HAVING count(*) >= $few
-ORDER BY users DESC, previous, segment
+GROUP BY coalesce(b.segment, 'none'), coalesce(n.segment, 'none')
+ORDER BY users DESC NULLS LAST, previous, segment
 """
 _MOVES_OF_A_DATE: Final = """
-SELECT previous_segment AS previous, segment, users FROM segments.rfm_migrations
-WHERE venue_id = $venue AND event_date = $last AND previous_segment <> segment AND users IS NOT NULL
-ORDER BY users DESC, previous, segment
+SELECT previous_segment AS previous, segment, CASE WHEN users >= $few THEN users END AS users
+FROM segments.rfm_migrations
+WHERE venue_id = $venue AND event_date = $last AND previous_segment <> segment
+ORDER BY users DESC NULLS LAST, previous, segment
 """
+
+
+def anonymous_orders(asker: Asker, venue: Venue) -> int | None:
+    """Completed orders of whom nobody knows; none where they are withheld, for each is a person."""
+    (row,) = asker.rows(
+        "SELECT count(DISTINCT order_key) FILTER (is_completed AND user_id IS NULL) AS n FROM star.fact_order_line "
+        f"WHERE venue_id = $venue AND {asker.subject.dates}",
+        venue=venue.venue_id,
+    )
+    return None if 0 < row["n"] < asker.smallest_cell else int(row["n"])
 
 
 def comparison(asker: Asker, venue: Venue) -> dict[str, Row]:

@@ -63,7 +63,7 @@ class Subject:
         return f"event_date BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
 
 
-def subject_of(con: duckdb.DuckDBPyConnection, wanted: date | str, venue: str | None = None) -> Subject:
+def subject_of(con: duckdb.DuckDBPyConnection, wanted: date | str) -> Subject:
     """The subject of a date or of an activity's id. Raises CannotReport."""
     venues = [Venue(*row) for row in con.execute(_VENUES).fetchall()]
     published = [
@@ -71,10 +71,6 @@ def subject_of(con: duckdb.DuckDBPyConnection, wanted: date | str, venue: str | 
     ]
     if not published:
         raise CannotReport("no event date is published yet; venue publish brings the publication up to the lake")
-    if venue is not None:
-        if venue not in {v.venue_id for v in venues}:
-            raise CannotReport(f"venue {venue!r} is given; one of {', '.join(v.venue_id for v in venues)} is expected")
-        venues = [v for v in venues if v.venue_id == venue]
     activities = con.execute(_ACTIVITIES).fetchall()
     if isinstance(wanted, date):
         if wanted not in published:

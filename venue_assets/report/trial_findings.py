@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -13,6 +13,8 @@ from venue_assets.report.wording import Words
 BADGES: Final[Mapping[Outcome, tuple[str, str]]] = {
     "better": ("It worked", "有效"),
     "worse": ("It did harm", "有害"),
+    "higher": ("Higher afterwards, not randomised", "之后更高（非随机）"),
+    "lower": ("Lower afterwards, not randomised", "之后更低（非随机）"),
     "no_difference": ("No difference shown", "未见差异"),
     "running": ("Still running", "进行中"),
     "not_enough": ("Not enough samples", "样本不足"),
@@ -48,18 +50,18 @@ def ratio(words: Words, trial: Trial) -> str:
     )
 
 
-def effect(words: Words, rows: Sequence[Row]) -> str:
-    """The effect of the arm that did best."""
-    best = max(rows, key=lambda row: row["effect"])
-    if not any(row["significant"] for row in rows):
-        return words(
+def effect(words: Words, trial: Trial, row: Row, written: str) -> str:
+    """The difference that decides."""
+    if not row["significant"]:
+        said = words(
             "No arm is shown to differ from the control: every interval holds 0",
             "没有一组与对照组有可见差异：区间均包含 0",
         )
-    return words(
-        f"{best['arm']} against {best['control']}: {best['written']}",
-        f"{best['arm']} 对比 {best['control']}：{best['written']}",
-    )
+    else:
+        said = words(
+            f"Arm {row['arm']} against {row['control']}: {written}", f"{row['arm']} 对比 {row['control']}：{written}"
+        )
+    return said if trial.is_randomised else said + words("; not randomised", "；非随机")
 
 
 def shares(words: Words, arm: str, share: float, day: date, first: float | None) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 from venue_assets.report.figures import Asker, Row
 from venue_assets.report.subject import Venue
 
-Outcome = Literal["better", "worse", "no_difference", "running", "not_enough", "withheld"]
+Outcome = Literal["better", "worse", "higher", "lower", "no_difference", "running", "not_enough", "withheld"]
+"""`higher` and `lower` are of comparisons that are not randomised: what they show is no effect of an arm."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,38 @@ class Trial:
     """`leaf`, `rule`, `arm`, `share`, `forecast` for the next date."""
 
     @property
+    def is_randomised(self) -> bool:
+        """Whether chance told the arms apart, so that a difference is an effect."""
+        return self.kind != "before_after"
+
+    @property
+    def effects(self) -> list[Row]:
+        """The rows of the deciding KPI that the one analysis gave an effect; none before it."""
+        return [r for r in self.verdicts if r["position"] == 0 and r["status"] == "verdict" and r["effect"] is not None]
+
+    @property
+    def deciding(self) -> Row | None:
+        """The row that stands for the experiment: what is shown before what is not, then the largest difference."""
+        of_kpi = self.effects or [row for row in self.verdicts if row["position"] == 0]
+        return max(of_kpi, key=lambda row: (bool(row["significant"]), abs(row["effect"] or 0)), default=None)
+
+    @property
     def outcome(self) -> Outcome:
-        """What came of it, in one word: by the deciding KPI of the arm that did best."""
-        decided = [row for row in self.verdicts if row["position"] == 0]
-        status = decided[0]["status"] if decided else "running"
-        if status != "verdict":
+        """What came of it, in one word."""
+        row = self.deciding
+        status = row["status"] if row else "running"
+        if row is None or status != "verdict":
             return "running" if status == "running" else "not_enough" if status == "not_enough" else "withheld"
-        effects = [row["effect"] for row in decided if row["significant"] and row["effect"] is not None]
-        if not effects:
+        if not row["significant"] or not row["effect"]:
             return "no_difference"
-        return "better" if max(effects) > 0 else "worse"
+        if not self.is_randomised:
+            return "higher" if row["effect"] > 0 else "lower"
+        return "better" if row["effect"] > 0 else "worse"
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the one analysis has been made: nothing is told of effects before."""
+        return self.outcome not in ("running", "not_enough", "withheld")
 
     @property
     def progress(self) -> float | None:

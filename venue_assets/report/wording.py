@@ -65,7 +65,7 @@ class Words:
     def value(self, metric: Metric, value: Any, currency: str, *, suppressed: bool = False) -> str:
         """A figure as the registry has it written."""
         if suppressed:
-            return f"<{_NARROW}{self.smallest_cell}"
+            return self.withheld
         if value is None:
             return NOTHING
         if metric.is_money:
@@ -79,8 +79,7 @@ class Words:
     def change(self, metric: Metric, now: float, before: float) -> str | None:
         """Relative change with its sign; of fractions the difference in points. Nothing from nothing."""
         if metric.format.endswith("%"):
-            points = 100 * (now - before)
-            return self(f"{self.signed(points, 1)} points", f"{self.signed(points, 1)} 个百分点")
+            return self.points(now - before)
         return None if not before else f"{self.signed(100 * (now / before - 1), 1)}{self(_NARROW, '')}%"
 
     def signed(self, value: float, digits: int = 0) -> str:
@@ -100,9 +99,25 @@ class Words:
 
     def days(self, first: date, last: date) -> str:
         """9 Jan to 18 Jan 2026"""
+        same = first.year == last.year
         return self(
-            f"{self.day(first)} to {self.day(last)} {last.year}", f"{first.year}年{self.day(first)}至{self.day(last)}"
+            f"{self.day(first)}{'' if same else f' {first.year}'} to {self.day(last)} {last.year}",
+            f"{first.year}年{self.day(first)}至{'' if same else f'{last.year}年'}{self.day(last)}",
         )
+
+    def short_day(self, day: date) -> str:
+        """Sun 18 Jan"""
+        short = self.weekdays()[day.weekday()]
+        return self(f"{short} {self.day(day)}", f"{self.day(day)}（{short}）")
+
+    def points(self, difference: float) -> str:
+        """+1.2 points, of a difference of fractions"""
+        return self.signed(100 * difference, 1) + self(f"{_NARROW}points", " 个百分点")
+
+    @property
+    def withheld(self) -> str:
+        """In the place of a figure that is not told."""
+        return self("withheld", "不公布")
 
     def weekday(self, day: date) -> str:
         """Sunday"""

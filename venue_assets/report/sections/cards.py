@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from venue_assets.report import findings, people
+from venue_assets.report import comparisons, people
 from venue_assets.report.blocks import Block, Card, Tone
 from venue_assets.report.figures import CARDS, Asker, Figure, Row
 from venue_assets.report.sections.parts import table
@@ -25,7 +25,7 @@ def cards(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure
 
 def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker: Asker) -> Card:
     metric = figure.metric
-    change, up, compared = None, None, findings.compared(words, figure)
+    change, up, compared = None, None, comparisons.compared(words, figure)
     certain = True
     if asker.subject.is_activity:
         compared = words("whole activity so far", "活动至今")
@@ -39,6 +39,9 @@ def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker
     elif figure.usual is not None and figure.value is not None:
         change = words.change(metric, float(figure.value), figure.usual)
         up = float(figure.value) > figure.usual
+    if figure.suppressed:
+        n = words.number(asker.smallest_cell)
+        compared = words(f"would tell of fewer than {n} people", f"会透露不足 {n} 人的情况")
     value = words.value(metric, figure.value, venue.currency, suppressed=figure.suppressed)
     unit = venue.currency if metric.is_money and value.endswith(venue.currency) else ""
     value = value.removesuffix(unit).strip()
@@ -49,9 +52,9 @@ def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker
     return Card(
         metric.name,
         metric.label[words.language],
-        metric.description[words.language],
         value,
         unit,
+        comparisons.estimate(words, figure),
         change,
         ("▲" if up else "▼") if moved else "",
         tone,
@@ -68,6 +71,8 @@ def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None
 
     def written(row: Row, value: float, *, signed: bool = False) -> str:
         metric = registry()[row["kpi"]]
+        if signed and metric.format.endswith("%"):
+            return words.points(value)
         sign = "+" if signed and value > 0 else ""
         return sign + words.value(metric, value, venue.currency)
 
@@ -104,5 +109,5 @@ def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None
         )
     ]
     names = [(row["kpi"], registry()[row["kpi"]].label[words.language]) for row in rows]
-    title = findings.differing(words, rows)
+    title = comparisons.differing(words, rows)
     return Block(title, note, names, table=table(columns, cells), open_table=True, wide=True)

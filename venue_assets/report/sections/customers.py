@@ -8,7 +8,7 @@ from typing import Final
 from venue_assets.report import charts, findings, people
 from venue_assets.report.blocks import Block, Tile
 from venue_assets.report.figures import Asker, Row
-from venue_assets.report.sections.parts import MOST, SEGMENTS_ZH, empty, links, segment_name, table
+from venue_assets.report.sections.parts import MOST, SEGMENTS_ZH, count, empty, links, segment_name, table
 from venue_assets.report.subject import Venue
 from venue_assets.report.wording import NOTHING, Words
 from venue_assets.semantic_layer.metrics import registry
@@ -31,7 +31,11 @@ def sales(words: Words, asker: Asker, venue: Venue) -> list[Block]:
     name = words("Sales by category", "各品类销售")
     if not venue.takes_orders:
         return [empty(name, words("The venue takes no orders.", "场所不接受订单。"))]
-    rows = asker.categories(venue)
+    rows, withheld = asker.categories(venue)
+    if not rows and withheld:
+        return [
+            empty(name, words("Withheld: every category was bought by too few people.", "不公布：各品类购买人数过少。"))
+        ]
     if not rows:
         return [empty(name, words("Nothing was sold.", "没有成交。"))]
     shown = [
@@ -47,9 +51,11 @@ def sales(words: Words, asker: Asker, venue: Venue) -> list[Block]:
     if len(rows) > MOST:
         rest = words.money(sum(r["gmv"] for r in rows[MOST:]), venue.currency)
         note += words(f" {len(rows) - MOST} further categories: {rest}.", f"其余 {len(rows) - MOST} 个品类：{rest}。")
+    if withheld:
+        note += words(f" {withheld} of few people withheld.", f"{withheld} 个品类因人数过少不公布。")
     return [
         Block(
-            findings.categories(words, rows, venue.currency),
+            findings.categories(words, rows, venue.currency, withheld=withheld),
             note,
             links(words, "gmv", "pieces_sold"),
             charts.bars(shown, label="label", value="value", text="text"),
@@ -75,18 +81,17 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
             )
         ]
     named = {segment: segment_name(words, segment) for segment in SEGMENTS_ZH}
-    few = asker.smallest_cell
     most = max((float(row["monetary"] or 0) for row in found.users.values()), default=0)
     tiles, rows = [], []
     for segment in (*_SEGMENTS, "visitor"):
         row = found.users.get(segment, {"users": 0, "monetary": 0, "before": 0})
-        hidden = 0 < row["users"] < few
+        hidden = row["users"] is None
         tile = Tile(
             named[segment],
             _SEGMENTS.get(segment, ""),
-            f"<\N{NO-BREAK SPACE}{few}" if hidden else words.number(row["users"]),
+            count(words, row["users"]),
             NOTHING if hidden else words.money(row["monetary"] or 0, venue.currency),
-            _since(words, row, found) if not hidden else "",
+            _since(words, row, found),
             float(row["monetary"] or 0) / most if most and not hidden else 0,
         )
         tiles.append(tile)
@@ -107,7 +112,8 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
 
 
 def _since(words: Words, row: Row, found: people.Segments) -> str:
-    if found.since is None:
+    """The change, where both numbers are told: with a small one it would tell that."""
+    if found.since is None or row["users"] is None or row["before"] is None:
         return ""
     return words(
         f"{words.signed(row['users'] - row['before'])} since {words.day(found.since)}",
@@ -119,14 +125,18 @@ def _moves(words: Words, asker: Asker, found: people.Segments, named: Mapping[st
     name = words("Moves between segments", "分群迁移")
     if found.since is None:
         return empty(name, words("There is no earlier date to compare with.", "没有可比较的更早日期。"))
-    inside = [m for m in found.moves if "none" not in (m["previous"], m["segment"])][:MOST]
-    came, left = (sum(m["users"] for m in found.moves if m[side] == "none") for side in ("previous", "segment"))
+    told = [m for m in found.moves if "none" not in (m["previous"], m["segment"]) and m["users"] is not None]
+    inside = told[:MOST]
+    came, left = (
+        count(words, None if None in users else sum(users))
+        for users in ([m["users"] for m in found.moves if m[side] == "none"] for side in ("previous", "segment"))
+    )
     note = words(
         f"People by segment on {words.day(found.since)} and on {words.day(asker.subject.last)}, the {MOST} largest "
         "moves; "
-        f"{words.number(came)} were not known before, {words.number(left)} have left the window of 365 dates.",
+        f"{came} were not known before, {left} have left the window of 365 dates.",
         f"{words.day(found.since)}与{words.day(asker.subject.last)}的分群，最大的 {MOST} 种迁移；"
-        f"{words.number(came)} 人此前未知，{words.number(left)} 人已离开 365 天窗口。",
+        f"{came} 人此前未知，{left} 人已离开 365 天窗口。",
     )
     title = findings.moves(words, found, named)
     if not inside:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from venue_assets.report.blocks import Block, Table
-from venue_assets.report.wording import NOTHING, Words
+from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import registry
 
 MOST: Final = 10
@@ -33,7 +33,7 @@ def segment_name(words: Words, segment: str) -> str:
 
 def count(words: Words, n: int | None) -> str:
     """A number of people; none where there are too few to be told."""
-    return NOTHING if n is None else words.number(n)
+    return words.withheld if n is None else words.number(n)
 
 
 def links(words: Words, *names: str) -> list[tuple[str, str]]:

@@ -20,6 +20,8 @@ from venue_assets.semantic_layer.metrics import registry
 _TONES: Final[dict[Outcome, Tone]] = {
     "better": "good",
     "worse": "bad",
+    "higher": "neutral",
+    "lower": "neutral",
     "no_difference": "neutral",
     "running": "neutral",
     "not_enough": "neutral",
@@ -57,20 +59,23 @@ def _verdict(words: Words, trial: Trial) -> Verdict:
         f"{words(*_KINDS[trial.kind])}；单位{unit.lstrip('次位')}，KPI {kpi}；"
         f"{words.days(trial.first_date, trial.last_date)}",
     )
-    sentences = [_begun(trial, row[words("conclusion", "conclusion_zh")]) for row in trial.verdicts]
+    first = trial.deciding
+    sentences = [_begun(words, trial, row) for row in trial.verdicts]
     blocks = [
         block
         for block in (_progress(words, trial), _effect(words, trial), _tree(words, trial), _shares(words, trial))
         if block
     ]
-    return Verdict(trial.experiment_id, badge, _TONES[trial.outcome], sentences, about, blocks)
+    glance = _begun(words, trial, first) if first else words("No figures yet.", "尚无数据。")
+    return Verdict(trial.experiment_id, badge, _TONES[trial.outcome], glance, sentences, about, blocks)
 
 
-def _begun(trial: Trial, sentence: str) -> str:
-    """A sentence with a capital, unless it begins with the name of an arm."""
-    return (
-        sentence if sentence.startswith(tuple(f"{arm} " for arm in trial.arms)) else sentence[:1].upper() + sentence[1:]
-    )
+def _begun(words: Words, trial: Trial, row: Row) -> str:
+    """The conclusion of a row with a capital; the name of an arm keeps its own."""
+    said: str = row[words("conclusion", "conclusion_zh")]
+    if not said.startswith(tuple(f"{arm} " for arm in trial.arms)):
+        return said[:1].upper() + said[1:]
+    return words("Arm ", "") + said
 
 
 def _kpi(words: Words, trial: Trial) -> str:
@@ -107,16 +112,12 @@ def _progress(words: Words, trial: Trial) -> Block:
 
 def _effect(words: Words, trial: Trial) -> Block | None:
     """Only of the one analysis: there is no effect to look at before it."""
-    rows: list[Row] = [
-        row | {"text": _written(words, trial, row), "written": _written(words, trial, row)}
-        for row in trial.verdicts
-        if row["position"] == 0 and row["status"] == "verdict" and row["effect"] is not None
-    ]
-    if not rows:
+    rows, deciding = trial.effects, trial.deciding
+    if not rows or deciding is None:
         return None
     fraction = trial.kpi in _FRACTIONS
     shown = [
-        {"arm": f"{r['arm']} − {r['control']}", "text": r["text"]}
+        {"arm": f"{r['arm']} − {r['control']}", "text": _written(words, trial, r)}
         | {n: 100 * r[n] if fraction else r[n] for n in ("effect", "low", "high")}
         for r in rows
     ]
@@ -130,6 +131,11 @@ def _effect(words: Words, trial: Trial) -> Block | None:
         f"{words.day(rows[0]['analysed_on'])}唯一一次分析的{kpi}之差{'（百分点）' if fraction else ''}及其 "
         f"{words.percent(rows[0]['level'], 0 if rows[0]['level'] == 0.95 else 1)} 区间；虚线：值得发现的最小效应。",
     )
+    if not trial.is_randomised:
+        note += words(
+            " Not randomised: whatever else changed between the dates is part of the difference.",
+            "非随机：各日期间其他变化也包含在差异内。",
+        )
     columns = [
         words("Comparison", "比较"),
         words("Effect and interval", "效应与区间"),
@@ -148,7 +154,7 @@ def _effect(words: Words, trial: Trial) -> Block | None:
         for s, r in zip(shown, rows, strict=True)
     ]
     return Block(
-        findings.effect(words, rows), note,
+        findings.effect(words, trial, deciding, _written(words, trial, deciding)), note,
         spec=charts.effects(
             shown,
             x=words("points", "百分点") if fraction else kpi,
@@ -167,7 +173,8 @@ def _level(words: Words, trial: Trial, mean: float) -> str:
 def _written(words: Words, trial: Trial, row: Row) -> str:
     scale, digits = (100, 1) if trial.kpi in _FRACTIONS else (1, 2)
     effect, low, high = (words.signed(scale * row[n], digits) for n in ("effect", "low", "high"))
-    return words(f"{effect} ({low} to {high})", f"{effect}（{low} 至 {high}）")
+    points = words(" points", " 个百分点") if trial.kpi in _FRACTIONS else ""
+    return words(f"{effect}{points} ({low} to {high})", f"{effect}{points}（{low} 至 {high}）")
 
 
 def _shares(words: Words, trial: Trial) -> Block | None:
@@ -231,21 +238,24 @@ def _tree(words: Words, trial: Trial) -> Block | None:
         return None
     leaves = sum(not node["children"] for node in trial.tree["nodes"])
     # What leaves of a tree of effects predict are effects, and those are not shown before the verdict.
-    told = trial.outcome in ("better", "worse", "no_difference") or not any(
-        n.get("response") for n in trial.tree["nodes"]
-    )
+    told = trial.is_decided or not any(n.get("response") for n in trial.tree["nodes"])
     wording = Wording(
         leaf=words("group", "群体"),
         mean=words("mean", "均值") if told else None,
         more=words("and {} more", "另有 {} 项"),
+        tests=trial.is_decided,
     )
     svg = forest([("", _named(words, trial.tree))], wording)
     title = findings.tree(words, leaves, trial.fitted_on)
     note = words(
-        "Conditional inference tree: in each node the covariate that tells visitors apart best, with its adjusted "
-        "p-value; "
-        "n visits and their mean KPI in each group.",
-        "条件推断树：每个节点为最能区分访客的变量及其校正后的 p 值；每个群体的到访数 n 与 KPI 均值。",
+        "Conditional inference tree: in each node the covariate that tells visitors apart best",
+        "条件推断树：每个节点为最能区分访客的变量",
+    )
+    if trial.is_decided:
+        note += words(", with its adjusted p-value", "及其校正后的 p 值")
+    note += words(
+        f"; n visits{' and their mean KPI' if told else ''} in each group.",
+        f"；每个群体的到访数 n{'与 KPI 均值' if told else ''}。",
     )
     if leaves == 1:
         return Block(title, words("No covariate tells groups apart.", "没有变量能区分群体。"), is_empty=True)
@@ -281,4 +291,5 @@ def _named(words: Words, tree: dict[str, Any]) -> dict[str, Any]:
 
 def ideas(words: Words, asker: Asker, venue: Venue) -> list[Idea]:
     """What might be tried next, with the test that would tell."""
-    return [Idea(row[words("finding", "finding_zh")], row["block"]) for row in hypotheses(asker, venue)]
+    found = [(str(row[words("finding", "finding_zh")]), row["block"]) for row in hypotheses(asker, venue)]
+    return [Idea(finding[:1].upper() + finding[1:], block) for finding, block in found]

@@ -7,6 +7,7 @@ from typing import Final
 
 from venue_assets.report import charts, findings
 from venue_assets.report.blocks import Block, Table
+from venue_assets.report.figures import Figure
 from venue_assets.report.sections.parts import empty, links, table
 from venue_assets.report.trust import Trust
 from venue_assets.report.wording import NOTHING, Words
@@ -30,7 +31,7 @@ _STREAMS: Final = {
 }
 
 
-def trust_blocks(words: Words, found: Trust, shares: list[tuple[str, float | None]]) -> list[Block]:
+def trust_blocks(words: Words, found: Trust, shares: list[tuple[str, Figure]]) -> list[Block]:
     """Conservation, quarantine, refused segments, silent devices, agreement of counts and terminals."""
 
     def stream(name: str) -> str:
@@ -101,16 +102,18 @@ def trust_blocks(words: Words, found: Trust, shares: list[tuple[str, float | Non
             )
         )
     blocks.append(_refused(words, found, stream))
+    if found.missing_dates:
+        blocks.append(_missing(words, found))
     blocks.append(_silent(words, found, stream))
     blocks.append(_agreement(words, shares))
     return blocks
 
 
-def _agreement(words: Words, shares: list[tuple[str, float | None]]) -> Block:
+def _agreement(words: Words, shares: list[tuple[str, Figure]]) -> Block:
     title = words("Entrance counts against terminals", "入口计数与识别终端")
     if not shares:
         return empty(title, words("No venue has both of them.", "没有同时具备两者的场所。"))
-    lines = [findings.agreement(words, name, share) for name, share in shares]
+    lines = [findings.agreement(words, name, figure) for name, figure in shares]
     return Block(title, words(" ", "").join(lines), links(words, "recognition_share"), is_empty=True)
 
 
@@ -133,32 +136,55 @@ def _refused(words: Words, found: Trust, stream: Callable[[str], str]) -> Block:
     )  # fmt: skip
 
 
+def _missing(words: Words, found: Trust) -> Block:
+    of: dict[str, list[str]] = {}
+    for row in found.missing_dates:
+        of.setdefault(row["venue_id"], []).append(words.short_day(row["event_date"]))
+    columns = [words("Venue", "场所"), words("Dates", "日期")]
+    n = words.count(len(found.missing_dates), "date", "dates", " 个日期")
+    return Block(
+        words(f"{n} without any record of a venue", f"{n}某场所没有任何记录"),
+        words("Figures over these dates do not hold them.", "跨这些日期的指标不含这些日期。"),
+        table=Table(columns, [[venue, words.listed(days)] for venue, days in of.items()]), open_table=True,
+    )  # fmt: skip
+
+
 def _silent(words: Words, found: Trust, stream: Callable[[str], str]) -> Block:
     if not found.devices:
         return Block(
             words("Every device spoke", "所有设备均有上报"),
             words(
-                "No device was without a record, and no counter fell silent an hour before the others.",
-                "没有设备缺少记录，也没有计数器比其他设备提前一小时以上沉默。",
+                "No device was without a record on a date, and none fell silent an hour before its venue.",
+                "没有设备在任一日期缺少记录，也没有设备比场所提前一小时以上沉默。",
             ),
             is_empty=True,
         )
     columns = [
-        words(*x) for x in (("Venue", "场所"), ("Device", "设备"), ("Stream", "数据流"), ("Last heard", "最后上报"))
+        words(*x)
+        for x in (
+            ("Date", "日期"),
+            ("Venue", "场所"),
+            ("Device", "设备"),
+            ("Stream", "数据流"),
+            ("Last heard", "最后上报"),
+        )
     ]
     rows = [
         [
+            words.short_day(r["first"]) if r["first"] == r["last"] else words.days(r["first"], r["last"]),
             r["venue_id"],
             r["device_id"],
             stream(r["stream"]),
-            f"{r['last_heard']:%H:%M}" if r["last_heard"] else words("never", "从未"),
+            f"{words.short_day(r['last_heard'].date())}, {r['last_heard']:%H:%M}"
+            if r["last_heard"]
+            else words("no record", "没有记录"),
         ]
         for r in found.devices
     ]
-    n = len(rows)
+    n = len({(r["venue_id"], r["device_id"], r["stream"]) for r in found.devices})
     return Block(
         words(
-            f"{n} device{'' if n == 1 else 's'} without records, or silent before the others",
+            f"{n} device{'' if n == 1 else 's'} without records, or silent before the venue",
             f"{n} 台设备没有记录或提前沉默",
         ),
         table=Table(columns, rows), open_table=True,

@@ -20,7 +20,7 @@ _FUNNEL: Final = ("pf_range", "pf_entrance", "pv", "paying_users")
 def visitors(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> list[Block]:
     """Funnel, occupancy, busy hours, durations, new and returning."""
     return [
-        _funnel(words, figures),
+        _funnel(words, asker, venue, figures),
         _occupancy(words, asker, venue),
         _busy(words, asker, venue),
         _durations(words, asker, venue, figures),
@@ -28,31 +28,37 @@ def visitors(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Fig
     ]
 
 
-def _funnel(words: Words, figures: Mapping[str, Figure]) -> Block:
-    steps = [
-        (name, figures[name].metric.label[words.language], float(figures[name].value))
-        for name in _FUNNEL
-        if name in figures and figures[name].value is not None
-    ]
+def _funnel(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> Block:
+    possible = [(name, figures[name]) for name in _FUNNEL if name in figures]
+    withheld = words.listed([f.metric.label[words.language] for _, f in possible if f.suppressed])
+    unsaid = words(f" Withheld: {withheld}.", f"不公布：{withheld}。") if withheld else ""
+    steps = [(n, f.metric.label[words.language], float(f.value)) for n, f in possible if f.value is not None]
     if len(steps) < 2:
         name = words("From passers-by to payers", "从路过到付费")
         if not steps:
-            return empty(name, words("Nothing was counted, recognised or sold.", "没有计数、识别或成交。"))
+            nothing = words("Nothing was counted, recognised or sold.", "没有计数、识别或成交。")
+            return empty(name, unsaid.strip() or nothing)
         _, label, n = steps[0]
         only = f"{label}{words(': ', '：')}{words.number(n)}"
-        return empty(name, words(f"Only one step is known here. {only}.", f"这里只知道其中一步。{only}。"))
+        return empty(name, words(f"Only one step is known here. {only}.", f"这里只知道其中一步。{only}。") + unsaid)
     rows: list[Row] = [{"label": label, "value": n, "text": words.number(n)} for _, label, n in steps]
-    for row, (before, now) in zip(rows[1:], pairwise(steps), strict=True):
-        if before[2]:
-            row["text"] = f"{row['text']}  ({words.percent(now[2] / before[2])})"
     note = words(
         "In brackets the part of the step before. Visits are those of recognised people; payers are people, not "
         "visits.",
         "括号内为占上一步的比例。到访为已识别人员的到访；付费用户按人计，而非按次。",
     )
+    order = [name for name, _ in possible]
+    for row, (before, now) in zip(rows[1:], pairwise(steps), strict=True):
+        if now[2] > before[2]:
+            row["text"] += words("  (more than the step before)", "（多于上一步）")
+            note += findings.missed(words, now[1], now[0])
+        elif before[2] and order.index(now[0]) == order.index(before[0]) + 1:
+            row["text"] += f"  ({words.percent(now[2] / before[2])})"
+    if "paying_users" in figures:
+        note += findings.anonymous(words, people.anonymous_orders(asker, venue))
     return Block(
         findings.funnel(words, steps),
-        note,
+        note + unsaid,
         [(name, label) for name, label, _ in steps],
         charts.bars(rows, label="label", value="value", text="text"),
         table=table([words("Step", "步骤"), words("Number", "数量")], [[r["label"], r["text"]] for r in rows]),
@@ -72,21 +78,26 @@ def _occupancy(words: Words, asker: Asker, venue: Venue) -> Block:
     found = people.occupancy(asker, venue)
     if not found.recognised:
         return empty(name, words("No visit with both entry and leave was recorded.", "没有同时记录进入与离开的到访。"))
+    known = [row for row in found.recognised if row["inside"] is not None]
+    if not any(row["inside"] for row in known):
+        return empty(name, words("Withheld: there were never enough people inside.", "不公布：场内人数始终过少。"))
     recognised, counted = words("recognised", "已识别"), words("counted", "计数")
-    busy = [r["second"] for r in found.recognised if r["inside"] >= 1]
+    busy = [r["second"] for r in known if r["inside"] >= 1]
     low, high = (min(busy) - 3600, max(busy) + 3600) if busy else (0, people.DAY)
     rows = [
         row
         | {
             "series": series,
             "clock": words.clock(row["second"] + venue.starts),
-            "figure": words.number(row["inside"], 0 if float(row["inside"]).is_integer() else 1),
+            "figure": words.withheld
+            if row["inside"] is None
+            else words.number(row["inside"], 0 if float(row["inside"]).is_integer() else 1),
         }
         for series, of in ((recognised, found.recognised), (counted, found.counted))
         for row in of
         if low <= row["second"] <= high
     ]
-    peak = max(found.recognised, key=lambda row: row["inside"])
+    peak = max(known, key=lambda row: row["inside"])
     several = asker.subject.first != asker.subject.last
     hourly = [r for r in rows if (r["second"] + venue.starts) % 3600 == 0]
     return Block(
@@ -109,13 +120,16 @@ def _occupancy(words: Words, asker: Asker, venue: Venue) -> Block:
 
 
 def _busy(words: Words, asker: Asker, venue: Venue) -> Block:
-    metric, rows = asker.busy_hours(venue)
+    metric, rows, withheld = asker.busy_hours(venue)
     label = metric.label[words.language]
     if not rows:
         return empty(
             words("Busy hours of the week", "一周繁忙时段"),
-            words("No hour of these weeks has a record.", "这几周没有任何小时有记录。"),
+            words("Every hour is withheld: too few people.", "各小时人数过少，不公布。")
+            if withheld
+            else words("No hour of these weeks has a record.", "这几周没有任何小时有记录。"),
         )
+    unsaid = words(" Hours of few people are withheld.", "人数过少的小时不公布。") if withheld else ""
     first = venue.starts // 3600
     order = [(first + n) % 24 for n in range(24)]
     seen = [order.index(row["hour"]) for row in rows]
@@ -135,7 +149,8 @@ def _busy(words: Words, asker: Asker, venue: Venue) -> Block:
         words(
             f"{label} by weekday and local hour, mean over the {many} with records of these weeks.",
             f"按星期与当地小时的{label}，为这几周有记录的 {many}的平均值。",
-        ),
+        )
+        + unsaid,
         links(words, metric.name),
         charts.heat_map(rows, weekdays=names, hours=shown, legend=label),
         table=table(
@@ -155,19 +170,24 @@ def _durations(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, F
             ),
         )
     bins = people.durations(asker, venue)
-    if not bins or not any(row["visits"] for row in bins):
+    if not bins or all(row["visits"] == 0 for row in bins):
         return empty(name, words("No complete visit was recorded.", "没有完整的到访记录。"))
+    told = [row for row in bins if row["visits"] is not None]
+    if not any(row["visits"] for row in told):
+        return empty(name, words("Withheld: too few people.", "人数过少，不公布。"))
     median = figures["lov_median_seconds"].value
     step = people.BIN // 60
     for row in bins:
         until = row["minutes"] + step
-        row |= {"until": until, "range": words(f"{row['minutes']} to {until} min", f"{row['minutes']} 至 {until} 分")}
+        long = words(f"{row['minutes']} min and more", f"{row['minutes']} 分及以上")
+        bar = words(f"{row['minutes']} to {until} min", f"{row['minutes']} 至 {until} 分")
+        row |= {"until": until, "range": long if row["minutes"] * 60 == people.LONGEST else bar}
     return Block(
         findings.durations(words, bins, median),
         findings.last_bar(words),
         links(words, "lov_median_seconds", "lov_mean_seconds", "lov_p90_seconds"),
         charts.histogram(
-            bins,
+            told,
             x=words("minutes", "分钟"),
             y=words("visits", "到访次数"),
             median=None if median is None else median / 60,
@@ -175,7 +195,7 @@ def _durations(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, F
         ),
         table=table(
             [words("Duration", "时长"), words("Visits", "到访")],
-            [[r["range"], words.number(r["visits"])] for r in bins],
+            [[r["range"], count(words, r["visits"])] for r in bins],
         ),
     )
 
@@ -191,7 +211,7 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
             ),
         )
     rows = asker.over_time(venue, "new_visitors", "returning_visitors")
-    if not any(row["new_visitors"] or row["returning_visitors"] for row in rows):
+    if all(row["new_visitors"] == 0 and row["returning_visitors"] == 0 for row in rows):
         return empty(name, words("Nobody was recognised on these dates.", "这些日期没有识别到访客。"))
     of = {n: registry()[n].label[words.language] for n in ("returning_visitors", "new_visitors")}
     long = [

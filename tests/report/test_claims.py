@@ -1,0 +1,176 @@
+"""What is claimed: no more than the figures bear."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+
+import duckdb
+import pytest
+
+from tests.report.conftest import LAST, cards, section, words_of
+from venue_assets.pictures import funnel
+from venue_assets.report import render
+from venue_assets.report.wording import Words
+from venue_assets.semantic_layer.metrics import registry
+
+Database = duckdb.DuckDBPyConnection
+ROWS = "metrics.primary_metrics"
+
+
+def verdict(con: Database, arm: str, effect: float, *, significant: bool) -> None:
+    """The one analysis of an arm against the control."""
+    con.execute(
+        "UPDATE experiments.experiment_verdicts SET status = 'verdict', analysed_on = event_date, level = 0.95, "
+        "control_mean = 0.13, arm_mean = 0.13 + $effect, effect = $effect, low = $effect - 0.01, "
+        "high = $effect + 0.01, p_value = 0.01, significant = $significant, conclusion = 'about ' || arm "
+        "WHERE arm = $arm",
+        {"arm": arm, "effect": effect, "significant": significant},
+    )
+
+
+def of_experiment(page: str, experiment: str) -> str:
+    return words_of(page.partition(f'id="experiment-{experiment}"')[2].partition('class="experiment"')[0])
+
+
+@pytest.mark.parametrize(("effect", "way", "zh"), [(0.02, "Higher", "之后更高"), (-0.02, "Lower", "之后更低")])
+def test_what_is_not_randomised_neither_worked_nor_did_harm(
+    writable: Database, effect: float, way: str, zh: str
+) -> None:
+    verdict(writable, "greeting", effect, significant=True)
+    writable.execute("UPDATE star.dim_experiment SET kind = 'before_after' WHERE experiment_id = 'welcome_screen'")
+    page = render(writable, LAST)
+    assert f'<span class="badge neutral">{way} afterwards, not randomised</span>' in page
+    assert "It worked" not in page
+    assert "It did harm" not in page
+    said = of_experiment(page, "welcome_screen")
+    assert re.search(r"Arm greeting against plain: .*?; not randomised ", said)
+    assert "Not randomised: whatever else changed between the dates" in said
+    assert f"{zh}（非随机）" in render(writable, LAST, language="zh")
+
+
+@pytest.mark.parametrize(
+    ("second", "tea", "badge", "about"),
+    [
+        ((0.05, False), (0.02, True), "It worked", "tea"),
+        ((0.05, False), (-0.02, True), "It did harm", "tea"),
+        ((0.02, True), (-0.04, True), "It did harm", "tea"),
+        ((0.05, False), (0.02, False), "No difference shown", "second_half_price"),
+    ],
+)
+def test_badge_sentence_and_title_are_about_the_same_arm(
+    writable: Database, second: tuple[float, bool], tea: tuple[float, bool], badge: str, about: str
+) -> None:
+    verdict(writable, "second_half_price", second[0], significant=second[1])
+    verdict(writable, "tea", tea[0], significant=tea[1])
+    page = render(writable, LAST)
+    assert f"{badge} voucher About {about}" in words_of(section(page, "glance"))
+    said = of_experiment(page, "voucher")
+    assert badge in said
+    assert ("Arm tea against none:" in said) == (about == "tea")
+    assert "Arm second_half_price against" not in said
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_tree_tells_no_p_value_before_the_verdict(writable: Database, decided: bool) -> None:
+    leaf = {"children": [], "split": None, "n": 9, "prediction": 0.5, "tests": {}}
+    split = {"column": "hour", "cut": 12, "levels": None, "other_levels": None}
+    root = leaf | {"id": 1, "children": [2, 3], "split": split, "tests": {"hour": {"p_value": 0.0001}}}
+    tree = json.dumps({"nodes": [root, leaf | {"id": 2}, leaf | {"id": 3}]})
+    writable.execute("UPDATE experiments.context_tree SET tree = $1 WHERE experiment_id = 'voucher'", [tree])
+    if decided:
+        verdict(writable, "tea", 0.02, significant=True)
+    part = render(writable, LAST).partition('id="experiment-voucher"')[2].partition('class="experiment"')[0]
+    drawn = part.partition("Conditional inference tree")[2].partition("</figure>")[0]
+    assert drawn
+    assert bool(re.search(r"\bp\s*(?:[<=]|&lt;)", drawn)) == decided
+    assert ("p-value" in drawn) == decided
+
+
+def test_a_step_that_exceeds_the_one_before_is_no_part_of_it(writable: Database) -> None:
+    writable.execute(f"DELETE FROM star.fact_session WHERE event_date = '{LAST}' AND hash(session_id) % 100 > 0")
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert re.search(r"Paying users [\d,]+ \(more than the step before\)", said)
+    assert "Paying users: more than the step before: the terminal missed people." in said
+    assert re.search(r"passers-by, [\d,]+ known people paid: ", said)
+
+
+def test_anonymous_orders_are_named_beside_payers(writable: Database) -> None:
+    ((n,),) = writable.execute(
+        f"SELECT count(DISTINCT order_key) FROM star.fact_order_line WHERE event_date = '{LAST}' AND is_completed "
+        "AND venue_id = 'harbour' AND user_id IS NULL"
+    ).fetchall()
+    writable.execute(f"UPDATE star.fact_order_line SET user_id = NULL WHERE event_date = '{LAST}'")
+    ((all_,),) = writable.execute(
+        f"SELECT count(DISTINCT order_key) FROM star.fact_order_line WHERE event_date = '{LAST}' AND is_completed "
+        "AND venue_id = 'harbour'"
+    ).fetchall()
+    assert all_ > n
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert f"{all_} completed orders are anonymous; who paid is not in it." in said
+
+
+def test_the_drawn_funnel_claims_no_more(writable: Database) -> None:
+    writable.execute(f"UPDATE {ROWS} SET pv = pf_entrance + 1, gmv_anonymous = 1")
+    drawn = funnel.picture(writable.execute(f"FROM {ROWS} WHERE event_date = '{LAST}'").to_arrow_table())
+    assert drawn.count("(more than above: people were missed)") == 2
+    assert "known people paid" in drawn
+    assert "of it anonymous" in drawn
+
+
+def test_one_comparable_day_is_named_and_not_called_usual(writable: Database) -> None:
+    """Lantern week began the day before; a week ago there was none."""
+    page = render(writable, LAST)
+    harbour, riverside = (words_of(section(page, f"venue-{v}")) for v in ("harbour", "riverside"))
+    assert "usual" not in harbour + riverside
+    assert re.search(r"visitors, [\d,]+ % (more|fewer) than on Tue 6 Jan; ", harbour)
+    assert ", without an activity then." in harbour
+    writable.execute("UPDATE star.dim_activity SET first_date = DATE '2026-01-01' WHERE first_date IS NOT NULL")
+    assert "without an activity then" not in render(writable, LAST)
+
+
+def test_what_is_estimated_says_so(writable: Database) -> None:
+    assert "estimated" not in words_of(section(render(writable, LAST), "venue-harbour"))
+    writable.execute(f"UPDATE {ROWS} SET pf_entrance_estimated = true, ocr_low = 0.111, ocr_high = 0.222")
+    page = render(writable, LAST)
+    shown = cards(page, "harbour")
+    assert "estimated" in shown["pf_entrance"]
+    assert "estimated, 11.1 % to 22.2 %" in shown["ocr"]
+    assert "estimated" not in shown["pv"]
+    assert "(estimated)" in words_of(section(page, "trust"))
+
+
+def test_the_venue_may_have_a_quote_in_its_id(writable: Database) -> None:
+    for schema, table in writable.execute(
+        "SELECT schema_name, table_name FROM duckdb_columns() JOIN duckdb_tables() USING (schema_name, table_name) "
+        "WHERE column_name = 'venue_id'"
+    ).fetchall():
+        writable.execute(f"UPDATE {schema}.{table} SET venue_id = 'o''hara' WHERE venue_id = 'harbour'")
+    assert "Harbour" in render(writable, "lantern_week")
+
+
+def test_words() -> None:
+    en, zh = Words("en"), Words("zh")
+    assert en.days(date(2009, 12, 1), date(2010, 12, 9)) == "1 Dec 2009 to 9 Dec 2010"
+    assert zh.days(date(2009, 12, 1), date(2010, 12, 9)) == "2009年12月1日至2010年12月9日"
+    assert en.days(date(2010, 12, 1), date(2010, 12, 9)) == "1 Dec to 9 Dec 2010"
+    assert en.change(registry()["ocr"], 0.2, 0.1) == "+10.0\N{NO-BREAK SPACE}points"
+
+
+def test_differences_of_fractions_are_points_and_the_last_bar_is_open(writable: Database) -> None:
+    writable.execute(
+        "UPDATE star.fact_session SET dwell_seconds = 9000 WHERE session_id IN "
+        f"(SELECT min(session_id) FROM star.fact_session WHERE event_date = '{LAST}' AND state = 'complete' "
+        "GROUP BY venue_id)"
+    )
+    assert "120 min and more 1 " in words_of(render(writable, LAST))
+    part = words_of(section(render(writable, "winter_fair"), "venue-riverside"))
+    row = part.partition("Interval Footfall")[2] or part.partition(" Interval ")[2]
+    assert re.search(r"(OCR|rate|Conversion)[^%]* [\d.]+ % [\d.]+ % [+\u2212]?[\d.]+ points", row), row[:600]
+
+
+def test_what_might_be_tried_is_a_sentence(writable: Database) -> None:
+    writable.execute("UPDATE experiments.improvement_hypotheses SET finding = 'visits of few: less'")
+    page = render(writable, LAST)
+    assert "visits of few: less" not in page

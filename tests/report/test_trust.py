@@ -1,0 +1,61 @@
+"""Data trust: who was silent, on which date, which dates are missing, and how many numbers."""
+
+from __future__ import annotations
+
+import duckdb
+
+from tests.report.conftest import LAST, section, words_of
+from venue_assets.report import render
+
+Database = duckdb.DuckDBPyConnection
+
+
+def trust_of(con: Database, subject: object = LAST) -> str:
+    return words_of(section(render(con, subject), "trust"))  # type: ignore[arg-type]
+
+
+def test_a_lone_counter_that_stops_before_its_venue_is_named_with_date_and_time(writable: Database) -> None:
+    writable.execute(
+        f"DELETE FROM clean.entrance_counts WHERE venue_id = 'riverside' AND local_time > '{LAST} 14:00:00'"
+    )
+    assert "Tue 13 Jan riverside entrance entrance Tue 13 Jan, 14:00" in trust_of(writable)
+
+
+def test_a_lone_terminal_that_sees_nobody_while_many_come_is_named(writable: Database) -> None:
+    assert "Every device spoke" in trust_of(writable)
+    writable.execute(f"DELETE FROM clean.face_visits WHERE venue_id = 'riverside' AND local_time > '{LAST} 12:00:00'")
+    said = trust_of(writable)
+    assert "riverside terminal terminals Tue 13 Jan, 1" in said
+    assert "1 silent device" in said
+
+
+def test_over_an_activity_devices_are_judged_on_each_date(writable: Database) -> None:
+    before = trust_of(writable, "winter_fair")
+    assert "riverside terminal" not in before
+    writable.execute("DELETE FROM clean.face_visits WHERE venue_id = 'riverside' AND event_date > '2026-01-10'")
+    assert "11 Jan to 13 Jan 2026 riverside terminal terminals no record" in trust_of(writable, "winter_fair")
+
+
+def test_over_an_activity_dates_without_any_record_of_its_venue_are_named(writable: Database) -> None:
+    for (table,) in writable.execute(
+        "SELECT DISTINCT table_name FROM duckdb_columns() WHERE schema_name = 'clean' AND column_name = 'device_id'"
+    ).fetchall():
+        writable.execute(f"DELETE FROM clean.{table} WHERE venue_id = 'riverside' AND event_date = '2026-01-12'")
+        writable.execute(f"DELETE FROM clean.{table} WHERE venue_id = 'harbour' AND event_date = '2026-01-09'")
+    page = render(writable, "winter_fair")
+    said = words_of(section(page, "trust"))
+    assert "Without Fri 9 Jan and Mon 12 Jan, of which there are no records." in words_of(section(page, "glance"))
+    assert "2 dates without records" in said  # the simulation loses the first one
+    assert "riverside Fri 9 Jan and Mon 12 Jan" in said
+    assert "Figures over these dates do not hold them." in said
+    assert "no record" not in said.replace("no records", "")
+    assert "harbour" not in said.partition("without any record")[2]  # the activity is not there
+
+
+def test_missing_numbers_are_those_of_the_publication_where_it_tells_them(writable: Database) -> None:
+    writable.execute("DROP TABLE IF EXISTS main.sequence_gaps")
+    writable.execute(
+        "CREATE TABLE main.sequence_gaps(event_date DATE, stream VARCHAR, gateway_id VARCHAR, missing BIGINT)"
+    )
+    writable.execute(f"INSERT INTO main.sequence_gaps VALUES ('{LAST}', 'orders', 'sim_harbour', 4321)")
+    assert "; 4,321 numbers missing." in trust_of(writable)
