@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import os
 import re
 from collections.abc import Iterator
@@ -65,8 +68,18 @@ def test_it_needs_nothing_from_anywhere(folder: Path, page: Page) -> None:
     assert [loaded for loaded in page.loaded if not loaded.startswith("data:")] == []
     for file in folder.iterdir():
         text = file.read_text(encoding="utf-8")
-        assert "http" not in text
+        assert "http:" not in text
+        assert "https" not in text
         assert len(text.encode()) < 1_000_000
+
+
+def test_no_script_runs_but_its_own(folder: Path) -> None:
+    text = (folder / "dictionary.html").read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', text)
+    assert "default-src &#39;none&#39;" in policy or "default-src 'none'" in policy
+    assert f"sha256-{digest}" in html.unescape(policy)
 
 
 def test_the_same_definitions_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:

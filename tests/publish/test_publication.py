@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -13,9 +15,10 @@ import pytest
 from tests.publish.home import DAYS, ask, lose_a_segment, publish
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
+from venue_assets.publish.building import code
 from venue_assets.publish.publication import KEPT, Publication, current
 from venue_assets.semantic_layer.star import star
-from venue_assets.tables.catalogue import catalogue
+from venue_assets.tables.catalogue import Catalogue, TableColumn, catalogue
 
 
 def test_every_table_is_there_by_layer_with_the_rows_of_the_lake(published: tuple[Home, Publication]) -> None:
@@ -105,6 +108,22 @@ def test_a_publication_that_fails_leaves_the_earlier_one_whole(
     assert current(four_dates) == first
     assert ask(four_dates, "SELECT count(DISTINCT event_date) FROM metrics.primary_metrics") == [(len(DAYS),)]
     assert [p.name for p in (four_dates.published / ".versions").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"description": "Another."},
+        {"grain": "one row per whatever"},
+        {"owner": "team:others"},
+        {"columns": {"pv": TableColumn(type="BIGINT", unit="people", description="Visits")}},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_readers_are_told_of_a_table_is_part_of_what_is_published(home: Home, other: dict[str, Any]) -> None:
+    tables = dict(catalogue().tables)
+    told = {**tables, "kpi": dataclasses.replace(tables["kpi"], **other)}
+    assert code(Catalogue(told, catalogue().references), home.site) != code(catalogue(), home.site)
 
 
 def test_the_last_three_publications_are_kept(four_dates: Home) -> None:

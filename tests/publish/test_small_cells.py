@@ -72,12 +72,27 @@ def test_no_published_form_tells_a_small_figure(guarded: Home) -> None:
 
 
 def test_the_setting_is_in_the_database_and_rows_of_persons_stay(guarded: Home) -> None:
-    assert ask(guarded, "SELECT name, value::INTEGER FROM main.settings") == [("smallest_cell", SMALLEST)]
+    assert ask(guarded, "SELECT value FROM main.settings WHERE name = 'smallest_cell'") == [(str(SMALLEST),)]
     assert ask(guarded, "SELECT count(*) > 0 FROM star.fact_session") == [(True,)]
     # The star is computed before figures are left out of the layers.
     assert ask(
         guarded, "SELECT count(*) FROM star.fact_session WHERE NOT is_counted_too AND venue_id = 'riverside'"
     ) == [(0,)]
+
+
+def test_what_is_left_of_visitors_tells_neither_part(guarded: Home) -> None:
+    """UV is the sum of new and returning visitors: where one is left out, so is the other."""
+    few = f"BETWEEN 1 AND {SMALLEST - 1}"
+    parts = (
+        "SELECT n.new_visitors, r.returning_visitors, "
+        "count(DISTINCT u.user_id) FILTER (u.is_first_entry) AS first_time, "
+        "count(DISTINCT u.user_id) FILTER (NOT u.is_first_entry) AS again FROM metric.new_visitors AS n "
+        "JOIN metric.returning_visitors AS r USING (event_date, venue_id, activity_id) "
+        "JOIN star.fact_user_day AS u USING (event_date, venue_id) WHERE u.entries > 0 GROUP BY ALL"
+    )
+    told = ask(guarded, f"SELECT new_visitors, returning_visitors FROM ({parts}) WHERE first_time {few} OR again {few}")
+    assert told
+    assert set(told) == {(None, None)}
 
 
 def test_switching_it_off_tells_everything_again(guarded: Home) -> None:

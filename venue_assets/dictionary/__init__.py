@@ -2,7 +2,7 @@
 
 contents.py       what stands in it, from the catalogue, the star, the registry and questions.yaml
 questions.py      questions.yaml: analysts' questions with their answers in SQL, M and DAX
-dictionary.py     dictionary.html and dictionary.md, from the templates beside it
+dictionary.py     dictionary.html and dictionary.md, from the templates and the script beside it
 """
 
 from venue_assets.dictionary.dictionary import write_dictionary

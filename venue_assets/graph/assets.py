@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -28,13 +28,18 @@ from venue_assets.home import Home
 from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
-from venue_assets.publish.publication import Publication, publish
+from venue_assets.publish.building import CSV, DATABASE, PARQUET
+from venue_assets.publish.pages import POWERBI
+from venue_assets.publish.publication import REPORTS, Publication, current, publish
 from venue_assets.semantic_layer.headline import TABLE as HEADLINE
 from venue_assets.semantic_layer.headline import headline
 from venue_assets.tables.catalogue import Catalogue
 
 Listener = Callable[[date, str], None]
 """Told of every table that is about to be computed: event date and table."""
+
+_SHOWN: Final = (PARQUET, CSV, POWERBI, REPORTS)
+"""Folders of a publication, besides its database."""
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
@@ -186,10 +191,12 @@ def _publish(
     if listener := _listener.get():
         listener(days[-1], PUBLISHED)
     try:
+        before = current(home)
         publication: Publication = publish(home, catalogue, engine, log=context.log.warning)
     except Exception as error:
         context.log.error(f"{PUBLISHED}: {error}\n{traceback.format_exc()}")
         return [(day, f"{PUBLISHED}: {error}") for day in days]
+    changed = ", ".join(publication.differences(before)) or "nothing"
     for day in publication.dates & set(days):
         context.log_event(
             dg.AssetMaterialization(
@@ -197,7 +204,9 @@ def _publish(
                 partition=day.isoformat(),
                 metadata={
                     "publication_id": publication.publication_id,
-                    "database": dg.MetadataValue.path(os.fspath(home.published / "venue.duckdb")),
+                    "changed": changed,
+                    "database": dg.MetadataValue.path(os.fspath(home.published / DATABASE)),
+                    **{name: dg.MetadataValue.path(os.fspath(home.published / name)) for name in _SHOWN},
                 },
                 tags={DATA_VERSION_TAG: publication.publication_id},
             )

@@ -61,8 +61,10 @@ def published_spec(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str
         # It reads every table; the arrows from those that no other table reads are enough to see that.
         deps=[name for name in catalogue.tables if catalogue.downstream(name) == [name]],
         description=(
-            "What analysts open: `published/venue.duckdb` with every table in a schema per layer, and Parquet of "
-            "metrics, sessions and order lines. A date is published when all its tables fit together; readers of the "
+            "What analysts open, all of one publication: `published/venue.duckdb` with every table in a schema per "
+            "layer, the star schema and a view per metric; the star as Parquet; behaviour events and primary metrics "
+            "as CSV; a Power BI project; the data dictionary. Reports are rendered from it when somebody asks: "
+            "`venue report`. A date is published when all its tables fit together; readers of the "
             "earlier publication keep it as long as they have it open."
         ),
         group_name="published",

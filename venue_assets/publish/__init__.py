@@ -2,12 +2,13 @@
 
 publication.py    which set there is, what is in it, when a new one is made and becomes current
 collecting.py     which dates can be published: those whose tables fit together
-working_copy.py   the file in which the next database is made: never one that a reader may have open
+building.py       one publication's files, in a folder that nobody reads yet
 database.py       venue.duckdb: the layers, the record of the publication, settings; comments on all of it
 star_tables.py    the schema `star`            metric_views.py   the schema `metric`
 small_cells.py    figures that rest on few people are left out, where site.toml says so
 files.py          Parquet and CSV; a file in which nothing changed is linked, not written
 safe_types.py     the column types that every reader takes
+outdated.py       reports of dates that changed since they were rendered
 pages.py          Power BI project and data dictionary, as their rooms write them
 links.py          hard links and links by name, and what is done where there are none
 allocations.py    the shares of bandits, signed for gateways

@@ -20,9 +20,9 @@ from dagster_duckdb import DuckDBResource
 from edge_collector.site import Site
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
-from venue_assets.publish import database, pages, small_cells, star_tables
+from venue_assets.publish import carrying, database, pages, small_cells, star_tables
 from venue_assets.publish.allocations import ALLOCATIONS, write_allocations
-from venue_assets.publish.database import STORAGE_VERSION, Contents, Stamps
+from venue_assets.publish.database import ROW_GROUP_SIZE, STORAGE_VERSION, Contents, Stamps
 from venue_assets.publish.files import Since, write_csv, write_parquet
 from venue_assets.publish.links import link
 from venue_assets.publish.safe_types import check_database
@@ -43,6 +43,8 @@ class Described(Protocol):
     def number(self) -> int: ...
     @property
     def published_at(self) -> str: ...
+    @property
+    def code(self) -> str: ...
     @property
     def contents(self) -> Contents: ...
     @property
@@ -65,11 +67,15 @@ def build(
 ) -> Mapping[str, Collection[str]]:
     """All files of a publication in its empty folder, from the lake and from the publication `before`.
 
-    Returns what was read from the lake: table -> event dates. Raises UnsafeType and KeyProblem.
+    Of one that other code made, nothing is taken but the rows of waiting dates, which are nowhere else. Returns what
+    was read from the lake: table -> event dates. Raises UnsafeType and KeyProblem.
     """
-    previous = home.published / ".versions" / str(before.number) if before else None
+    earlier_database = folder_of(home, before) / DATABASE if before else None
+    before = before if before and before.code == publication.code else None
+    previous = folder_of(home, before) if before else None
+    carried = carrying.dates(publication.contents, publication.waiting)
     since = differing(publication.contents, before.contents if before else {})
-    base = before if before and _is_worth_copying(since, publication) else None
+    base = before if before and _is_worth_copying(since, publication.contents) else None
     if base and previous:
         shutil.copyfile(previous / DATABASE, folder / DATABASE)
     held = database.held(publication.contents, publication.stamps)
@@ -77,40 +83,49 @@ def build(
     known = base.contents["user_days"] if base and base.site == publication.site else ()
     with engine.get_connection() as con:
         con.execute("SET TimeZone = 'UTC'")
-        con.execute(f"ATTACH '{_escaped(folder / DATABASE)}' AS venue (STORAGE_VERSION '{STORAGE_VERSION}')")
+        con.execute(
+            f"ATTACH '{_escaped(folder / DATABASE)}' AS venue "
+            f"(STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        )
         con.begin()  # one commit rather than one flush to the disk for every statement
         if base is None:
             _create(con, catalogue, home.site)
         for table in catalogue:
             days = lacking[table.name] - set(publication.waiting)
             database.fill(con, Lake(home.lake), table, days, held[table.name])
+        if base is None and earlier_database:
+            carrying.carry(con, earlier_database, catalogue, carried)
         moved = star_tables.fill(con, catalogue, home.site, lacking, known)
         small_cells.leave_out(
             con, {day for name in small_cells.TABLES for day in lacking[name]}, home.site.publication.smallest_cell
         )
-        database.record(con, publication.publication_id, publication.published_at, held)
+        database.record(con, publication.publication_id, publication.published_at, held, publication.waiting)
         check_database(con, "venue")
         parquet = Since(previous / PARQUET if previous and known else None, since, moved)
         write_parquet(con, folder / PARQUET, catalogue, publication.contents, parquet, publication.publication_id)
         csv = Since(previous / CSV if previous else None, since)
-        write_csv(con, folder / CSV, catalogue, publication.contents, csv)
+        write_csv(con, folder / CSV, catalogue, publication.contents, csv, publication.publication_id)
         earlier = previous / ALLOCATIONS if previous else None
         features = database.features_as_of(Lake(home.lake))
         write_allocations(folder / ALLOCATIONS, con, home, since, earlier, link, features)
         con.commit()
         con.execute("CHECKPOINT venue")
         con.execute("DETACH venue")
-    same = before and (before.pages, before.site) == (publication.pages, publication.site)
-    pages.write(folder, publication.publication_id, previous if same else None)
+    if before and previous and (before.pages, before.site) == (publication.pages, publication.site):
+        pages.take_over(folder, publication.publication_id, previous, before.publication_id)
+    else:
+        pages.write(folder, publication.publication_id)
     return {name: (lacking[name] | since[name]) - set(publication.waiting) for name in catalogue.tables}
 
 
-def _is_worth_copying(since: Mapping[str, Collection[str]], publication: Described) -> bool:
-    """Whether to begin with the database of the publication before, which may lack most of this one."""
-    published = {day for days in publication.contents.values() for day in days}
-    # Rows of waiting dates are only there. A database of which little stays is better written anew.
-    carried = bool(published & set(publication.waiting))
-    return carried or 2 * sum(map(len, since.values())) <= sum(map(len, publication.contents.values()))
+def folder_of(home: Home, publication: Described) -> Path:
+    """Where the files of a publication are, for as long as it is kept."""
+    return home.published / ".versions" / str(publication.number)
+
+
+def _is_worth_copying(since: Mapping[str, Collection[str]], contents: Contents) -> bool:
+    """Whether to begin with the database of the publication before: one of which little stays is written anew."""
+    return 2 * sum(map(len, since.values())) <= sum(map(len, contents.values()))
 
 
 def differing(now: Contents, then: Contents) -> dict[str, set[str]]:
@@ -127,7 +142,7 @@ def code(catalogue: Catalogue, site: Site) -> str:
     files += [p for p in sorted(_SEMANTICS.rglob("*")) if p.suffix in (".py", ".yaml", ".sql")]
     parts = [
         *(path.read_text(encoding="utf-8") for path in files),
-        *(f"{t.name} {t.layer} {t.code} {t.schema}" for t in catalogue),
+        *(table.meaning for table in catalogue),
         site.publication.model_dump_json(),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,6 +1,8 @@
 """Which dates can be published: those whose tables fit together, each made of what the others hold now.
 
-Of a date that does not, or not yet, what was published before of it stays.
+Of a date that does not, or not yet, what was published before of it stays. Only tables of one date are held against
+each other: a window of a later date (kpi, rfm_segments) may rest on an earlier state of this one until it is computed
+again. Which ones do is not told here, for the provenance of every partition would have to be read.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     raw … experiments      every table of the graph, with event_date as a column
     star, metric           star_tables.py, metric_views.py
     main.publication       which publication this is, and how many event dates each table has
-    main.settings          what site.toml says about publishing
+    main.settings          what site.toml says about publishing, and which dates wait
 
 Every table, view and column has a comment (DuckDB has none for schemas). Two tables hold everybody of a year anew for
 each event date; in a year they would be twenty times all others. Of these the latest date, the last one of each month
@@ -27,6 +27,12 @@ from venue_assets.tables.catalogue import Catalogue, Table, TableColumn
 
 STORAGE_VERSION: Final = "v1.4.0"
 """Files that DuckDB 1.4 and later can open."""
+ROW_GROUP_SIZE: Final = 20_480
+"""A sixth of what is usual. DuckDB writes the last, partly filled group of each table anew with every publication: with
+a year behind it that is 1 cpu-second less for every new date, and the file is a sixth larger."""
+
+WAITING: Final = "waiting"
+"""The setting, which nobody sets, that names the dates that wait."""
 
 EVERYBODY_TABLES: Final = ("rfm_segments", "visitor_features")
 """Each of their dates repeats the users of a whole year: in a year their rows would be twenty times all others."""
@@ -78,10 +84,10 @@ def create(con: duckdb.DuckDBPyConnection, catalogue: Catalogue, smallest_cell: 
     _create_table(
         con, "main.publication", "Which publication this is, and how many event dates each table has", _RECORD
     )
-    _create_table(con, "main.settings", "What site.toml says about publishing", _SETTINGS)
+    _create_table(con, "main.settings", "What site.toml says about publishing, and which dates wait", _SETTINGS)
     con.execute(
         "INSERT INTO main.settings VALUES ('smallest_cell', ?, ?)",
-        [str(smallest_cell), "Figures behind which there are fewer people than this, but some, are null; 0: none are"],
+        [str(smallest_cell), _SMALLEST],
     )
 
 
@@ -103,14 +109,31 @@ def features_as_of(lake: Lake) -> Callable[[date], str]:
     return lambda day: f"read_parquet({_quoted(str(lake.path('visitor_features', day)))}, hive_partitioning = false)"
 
 
-def record(con: duckdb.DuckDBPyConnection, publication_id: str, published_at: str, contents: Contents) -> None:
-    """Say which publication this is."""
+def record(
+    con: duckdb.DuckDBPyConnection,
+    publication_id: str,
+    published_at: str,
+    contents: Contents,
+    waiting: Collection[str],
+) -> None:
+    """Say which publication this is, and of which dates the tables did not fit together."""
     con.execute("DELETE FROM venue.main.publication")
     con.executemany(
         "INSERT INTO venue.main.publication VALUES (?, ?, ?, ?)",
         [[publication_id, published_at[:19], table, len(days)] for table, days in contents.items()],
     )
+    con.execute(f"DELETE FROM venue.main.settings WHERE name = '{WAITING}'")
+    con.execute(f"INSERT INTO venue.main.settings VALUES ('{WAITING}', ?, ?)", [", ".join(waiting), _WAITING])
 
+
+_SMALLEST: Final = (
+    "Figures in sums (schema metric; primary, hourly and KPI metrics; migrations) behind which there are fewer people "
+    "than this, but some, are null; 0: none are. Rows of persons and the schema experiments are as they are"
+)
+_WAITING: Final = (
+    "Event dates whose tables did not fit together when this was published, comma separated: they are as they were "
+    "published before, or not here"
+)
 
 _RECORD: Final[Mapping[str, TableColumn]] = {
     "publication_id": TableColumn(type="VARCHAR", description="Which publication this file belongs to"),

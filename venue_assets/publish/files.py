@@ -1,17 +1,19 @@
 """Parquet and CSV, written from the database that is being published.
 
-    parquet/<table>.parquet              dimensions and small facts of the star, metrics of date and hour, KPI,
-    migrations parquet/<table>/<YYYY-MM>.parquet    large facts by month csv/<table>/<event_date>.csv         behaviour
-    events and primary metrics (step S22 of the patent)
+    parquet/<table>.parquet             dimensions, small facts, metrics of date and hour, KPI, migrations
+    parquet/<table>/<YYYY-MM>.parquet   large facts by month
+    csv/<table>/<event_date>.csv        behaviour events and primary metrics (step S22 of the patent)
+    csv/publication.json                which publication the CSV files are of: CSV has no place to say so itself
 
-A file in which nothing changed is linked to the one of the publication before; it keeps the publication_id in its
-footer. CSV is UTF-8 with a header, quoted by RFC 4180: nothing between two commas is null, "" is an empty text. Text is
-written as it is, also where a spreadsheet would take it for a formula (a leading =): who opens CSV in one should import
-it as text.
+A file in which nothing changed is linked to the one of the publication before, so that the publication_id in the footer
+of a Parquet file is that of the publication which wrote it: the first one that held just these rows. CSV is UTF-8 with
+a header, quoted by RFC 4180: nothing between two commas is null, "" is an empty text. Text is written as it is, also
+where a spreadsheet would take it for a formula (a leading =): who opens CSV in one should import it as text.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -65,15 +67,17 @@ def write_parquet(
 
 
 def write_csv(
-    con: duckdb.DuckDBPyConnection, folder: Path, catalogue: Catalogue, contents: Contents, since: Since
+    con: duckdb.DuckDBPyConnection, folder: Path, catalogue: Catalogue, contents: Contents, since: Since, id_: str
 ) -> None:
-    """All CSV files of the database that is attached as `venue`. Raises UnsafeType."""
+    """All CSV files of the database that is attached as `venue`, and of what publication. Raises UnsafeType."""
     files = [
         File(f"{name}/{day}.csv", _select(catalogue, name, f"event_date = DATE '{day}'"), day in since.changed[name])
         for name in CSV_TABLES
         for day in sorted(contents[name])
     ]
     write(con, folder, files, since.folder, CSV)
+    folder.mkdir(exist_ok=True)
+    (folder / "publication.json").write_text(json.dumps({"publication_id": id_}) + "\n", encoding="utf-8")
 
 
 def _of_the_star(contents: Contents, since: Since) -> Iterator[File]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 
 def link(source: Path, target: Path) -> None:
@@ -15,22 +18,14 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """The same files in another folder."""
-    for folder, _, names in os.walk(source):
-        there = target / Path(folder).relative_to(source)
-        there.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            link(Path(folder, name), there / name)
-
-
 def replace_link(name: Path, target: Path) -> None:
     """`name` leads to `target` from now on; before and after, never to nothing."""
     if name.is_symlink() and name.readlink() == target:
         return
-    beside = name.with_name(f".{name.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
+    beside = _beside(name)
     beside.symlink_to(target, target_is_directory=True)
+    if name.is_dir() and not name.is_symlink():
+        shutil.rmtree(name)  # a copy, of when there were no links: nothing can be renamed over a folder
     beside.replace(name)
 
 
@@ -38,18 +33,63 @@ def replace_file(source: Path, target: Path) -> None:
     """`target` is the file `source` from now on; who has the earlier one open goes on reading it."""
     if target.exists() and target.samefile(source):
         return
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
+    beside = _beside(target)
     link(source, beside)
     beside.replace(target)
 
 
-def replace_copy(source: Path, target: Path) -> None:
-    """`target` is a copy of the file or folder `source` from now on."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    if source.is_dir():
-        shutil.copytree(source, beside)
-        shutil.rmtree(target, ignore_errors=True)
+def replace_copies(copies: Mapping[Path, Path]) -> None:
+    """Each name is a copy of its file or folder from now on, in this order; nothing is replaced until all are made."""
+    made: dict[Path, Path] = {}
+    try:
+        for name, source in copies.items():
+            beside = made[name] = _beside(name)
+            if source.is_dir():
+                shutil.copytree(source, beside)
+            else:
+                shutil.copyfile(source, beside)
+    except BaseException:
+        for beside in made.values():
+            _remove(beside)
+        raise
+    for name, beside in made.items():
+        if name.is_dir() or name.is_symlink():
+            _remove(name)  # nothing can be renamed over a folder, and no folder over a link
+        beside.replace(name)
+
+
+def means_no_links(error: OSError | NotImplementedError) -> bool:
+    """Whether an error says that there are no links here at all, rather than that this one failed."""
+    return isinstance(error, NotImplementedError) or error.errno in _NO_LINKS or _windows(error) in _NO_LINKS_ON_WINDOWS
+
+
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Delete what processes that are gone left beside these names; only while no other one replaces them."""
+    for name in names:
+        for left in folder.glob(f".{name}.*"):
+            if left.name.removeprefix(f".{name}.").isdecimal():
+                _remove(left)
+
+
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+_NO_LINKS_ON_WINDOWS: Final = frozenset({1, 50, 1314})
+"""No such function on this file system; not supported; a privilege that the user does not hold."""
+
+
+def _windows(error: OSError) -> int | None:
+    return getattr(error, "winerror", None)
+
+
+def _beside(name: Path) -> Path:
+    """A free name in the same folder."""
+    beside = name.with_name(f".{name.name}.{os.getpid()}")
+    _remove(beside)
+    return beside
+
+
+def _remove(path: Path) -> None:
+    """A file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     else:
-        shutil.copyfile(source, beside)
-    beside.replace(target)
+        path.unlink(missing_ok=True)

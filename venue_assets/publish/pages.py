@@ -1,31 +1,46 @@
 """What other rooms write into a publication: the Power BI project and the data dictionary.
 
-They depend on definitions and the site, not on rows: while those stay as they are, the files of the publication before
-are linked. What the rooms write is their own affair.
+They depend on definitions and on the publication's id, which they name, not on rows: while the definitions stay, the
+files of the publication before are taken with the other id. What the rooms write is their own affair.
 """
 
 from __future__ import annotations
 
 import hashlib
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from venue_assets.publish.links import link_tree
+from venue_assets.publish.links import link
 
 POWERBI: Final = "powerbi"
 DICTIONARY: Final = "dictionary"
 _ROOMS: Final = ("powerbi", "dictionary")
 
 
-def write(folder: Path, publication_id: str, before: Path | None) -> None:
-    """Both, into the folder of a publication; from the one `before` where nothing that they depend on changed."""
-    for name, write_anew in ((POWERBI, _power_bi), (DICTIONARY, _dictionary)):
-        if before and (before / name).is_dir():
-            link_tree(before / name, folder / name)
+def write(folder: Path, publication_id: str) -> None:
+    """Both, into the folder of a publication."""
+    # Imported when they are needed, because that takes long.
+    from venue_assets.dictionary import write_dictionary
+    from venue_assets.powerbi.project import write_project
+
+    for name in (POWERBI, DICTIONARY):
+        (folder / name).mkdir()
+    write_project(folder / POWERBI, publication_id=publication_id)
+    write_dictionary(folder / DICTIONARY, publication_id=publication_id)
+
+
+def take_over(folder: Path, publication_id: str, before: Path, id_before: str) -> None:
+    """The same from the publication `before`, whose definitions are the same: only its id is another one."""
+    for source in sorted(path for name in (POWERBI, DICTIONARY) for path in (before / name).rglob("*")):
+        target = folder / source.relative_to(before)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            continue
+        content = source.read_bytes()
+        if (anew := content.replace(id_before.encode(), publication_id.encode())) == content:
+            link(source, target)
         else:
-            (folder / name).mkdir()
-            write_anew(folder / name, publication_id)
+            target.write_bytes(anew)
 
 
 def code() -> str:
@@ -38,23 +53,3 @@ def code() -> str:
         if path.is_file() and "__pycache__" not in path.parts
     ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
-
-
-def _power_bi(folder: Path, publication_id: str) -> None:
-    if write_project := _function("venue_assets.powerbi.project", "write_project"):
-        write_project(folder, publication_id=publication_id)
-
-
-def _dictionary(folder: Path, publication_id: str) -> None:
-    if write_dictionary := _function("venue_assets.dictionary", "write_dictionary"):
-        write_dictionary(folder)
-
-
-def _function(module: str, name: str) -> Any:
-    """Imported when it is needed, because it takes long; None where the room is not furnished yet."""
-    try:
-        return getattr(import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
-            return None
-        raise

@@ -5,13 +5,20 @@
     published/venue.duckdb       -> current/venue.duckdb, and so on for the other names
     published/reports/           a real folder: see below
 
-A date enters a publication when its tables fit together (collecting.py). What is new or changed is written, everything
-else is linked to the files of the publication before; the database alone has to be copied. No process ever writes a
-file that a reader may have open, and a publication that fails leaves no trace.
+Where there are no links, `current` is a folder with the record alone, and the other names are copies.
+
+A date enters a publication when its tables fit together (collecting.py); until then what was published of it stays, and
+main.settings of the database names it. What is new or changed is written, everything else is linked to the files of the
+publication before; the database alone has to be copied. No process ever writes a file that a reader may have open, and
+a publication that fails leaves no trace.
+
+Figures of windows (KPI, RFM, comparisons) of later dates rest on an earlier state of a corrected date until they are
+computed again: a date's tables have to fit together, not those of all dates. `venue status` names what is stale.
 
 Reports are rendered when somebody asks for them, from the published database, and outlive it: `published/reports/` is
 no part of the set. Who renders one writes it beside its place and renames it, and writes into it which publication it
-was made of; nothing here ever deletes it. The data dictionary, which is of the set, is put there too.
+was made of; nothing here ever deletes it, but says which ones show what has changed since (outdated.py). The data
+dictionary, which is of the set, is put there too.
 """
 
 from __future__ import annotations
@@ -33,17 +40,19 @@ from edge_collector.segment import flush_folder, write_atomically
 from edge_collector.site import Site
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
-from venue_assets.publish import building, pages
+from venue_assets.publish import building, carrying, pages
 from venue_assets.publish.allocations import ALLOCATIONS
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
 from venue_assets.publish.collecting import Collected, collect, still_there
 from venue_assets.publish.database import Contents, Stamps
-from venue_assets.publish.links import replace_copy, replace_file, replace_link
+from venue_assets.publish.links import means_no_links, replace_copies, replace_file, replace_link, sweep
+from venue_assets.publish.outdated import outdated, sentence
 from venue_assets.semantic_layer.star import site_relations
 from venue_assets.tables.catalogue import Catalogue
 
 RECORD: Final = "publication.json"
 REPORTS: Final = "reports"
+CURRENT: Final = "current"
 NAMES: Final = (DATABASE, PARQUET, CSV, pages.POWERBI, ALLOCATIONS)
 """What readers find in `published/`, besides reports."""
 KEPT: Final = 3
@@ -65,6 +74,8 @@ class Publication:
     """Digest of what the star shows of the site."""
     pages: str = ""
     """Digest of what writes the Power BI project and the dictionary."""
+    changed_at: Mapping[str, str] = field(default_factory=dict)
+    """When each event date became what it is here, in rows or in how they are published."""
 
     @property
     def dates(self) -> set[date]:
@@ -74,7 +85,7 @@ class Publication:
     @property
     def identity(self) -> tuple[object, ...]:
         """What makes it differ from another publication."""
-        return self.code, self.site, self.pages, self.contents
+        return self.code, self.site, self.pages, self.contents, self.waiting
 
     def differences(self, before: Publication | None) -> list[str]:
         """In words, in how many event dates and in what else it differs from the one before."""
@@ -89,12 +100,21 @@ class Publication:
             found.append("another site.toml")
         if before and (before.code, before.pages) != (self.code, self.pages):
             found.append("other definitions or settings")
+        if before and before.waiting != self.waiting:
+            found.append(f"{len(self.waiting)} waiting")
         return found
+
+    def changes(self, before: Publication | None) -> dict[str, str]:
+        """When each date last changed, where the publication before says it of those that did not change now."""
+        now, then = _by_date(self.contents), _by_date(before.contents if before else {})
+        earlier = before.changed_at if before and (before.code, before.site) == (self.code, self.site) else {}
+        at = datetime.now(UTC).isoformat()
+        return {day: earlier.get(day, at) if now[day] == then.get(day) else at for day in sorted(now)}
 
 
 def current(home: Home) -> Publication | None:
     """The publication that readers see now."""
-    return _read(home.published / "current" / RECORD)
+    return _read(home.published / CURRENT / RECORD)
 
 
 def publish(
@@ -102,18 +122,21 @@ def publish(
 ) -> Publication:
     """Bring the publication up to what the lake holds. Where nothing changed, the current one is returned."""
     with _only_one(home.published):
+        _sweep(home)
         before = current(home)
         code = building.code(catalogue, home.site)
-        reuse = before if before and before.code == code else None
         lake = Lake(home.lake)
         while True:
-            wanted = collect(lake, catalogue, reuse.contents if reuse else {}, reuse.stamps if reuse else {})
+            wanted = collect(lake, catalogue, before.contents if before else {}, before.stamps if before else {})
+            if before and before.code != code:
+                _leave_what_cannot_be_carried(home, catalogue, before, wanted, log)
             publication = _describe(home, code, wanted)
-            if reuse and reuse.identity == publication.identity:
-                return replace(reuse, waiting=publication.waiting)
+            if before and before.identity == publication.identity:
+                _tell_outdated(home, before, log)
+                return before
             folder = _new_folder(home, publication.number)
             try:
-                read = building.build(folder, home, catalogue, engine, publication, reuse)
+                read = building.build(folder, home, catalogue, engine, publication, before)
                 if still_there(lake, publication.stamps, read):
                     break
                 # A partition was replaced while it was read: what was built may mix old and new.
@@ -121,10 +144,19 @@ def publish(
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        publication = replace(publication, changed_at=publication.changes(before))
         write_atomically(folder / RECORD, json.dumps(vars(publication)).encode())
         final = folder.with_name(str(publication.number))
         folder.rename(final)
-        _make_current(home, final, log)
+        try:
+            _make_current(home, final, log)
+        except BaseException:
+            if (seen := current(home)) is None or seen.number != publication.number:
+                shutil.rmtree(final, ignore_errors=True)
+            raise
+        flush_folder(home.published)
+        _show_dictionary(home, final, log)
+        _tell_outdated(home, publication, log)
         for old in _versions(home)[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         return publication
@@ -132,8 +164,10 @@ def publish(
 
 def _describe(home: Home, code: str, wanted: Collected) -> Publication:
     number = max((int(p.name) for p in _versions(home)), default=0) + 1
-    site, written_by = _site_digest(home.site), pages.code()
-    digest = hashlib.sha256(json.dumps([code, site, written_by, wanted.contents], sort_keys=True).encode()).hexdigest()
+    site, written_by, waiting = _site_digest(home.site), pages.code(), sorted(wanted.waiting)
+    digest = hashlib.sha256(
+        json.dumps([code, site, written_by, wanted.contents, waiting], sort_keys=True).encode()
+    ).hexdigest()
     return Publication(
         publication_id=f"{number:06d}-{digest[:12]}",
         number=number,
@@ -141,7 +175,7 @@ def _describe(home: Home, code: str, wanted: Collected) -> Publication:
         code=code,
         contents=wanted.contents,
         stamps=wanted.stamps,
-        waiting=sorted(wanted.waiting),
+        waiting=waiting,
         site=site,
         pages=written_by,
     )
@@ -163,22 +197,59 @@ def _new_folder(home: Home, number: int) -> Path:
     return folder
 
 
+def _leave_what_cannot_be_carried(
+    home: Home, catalogue: Catalogue, before: Publication, wanted: Collected, log: Callable[[str], Any]
+) -> None:
+    """Of waiting dates only the database of the publication before has rows; where it was laid out otherwise, none."""
+    days = carrying.dates(wanted.contents, wanted.waiting)
+    if days and (why := carrying.why_not(building.folder_of(home, before) / DATABASE, catalogue)):
+        log(
+            f"NOT PUBLISHED any more: {', '.join(sorted(days))}. The tables of these dates do not fit together, and "
+            f"what was published of them cannot be taken over ({why}). Compute them: venue materialize DATE"
+        )
+        for name in catalogue.tables:
+            for day in days:
+                wanted.contents[name].pop(day, None)
+                wanted.stamps[name].pop(day, None)
+
+
 def _make_current(home: Home, version: Path, log: Callable[[str], Any]) -> None:
-    reports = home.published / REPORTS
-    reports.mkdir(exist_ok=True)
+    """Readers find the files of this version from now on; where that fails, all of the one before."""
+    (home.published / REPORTS).mkdir(exist_ok=True)
+    here = home.published / CURRENT
     try:
-        replace_link(home.published / "current", Path(".versions") / version.name)
         for name in NAMES:
-            replace_link(home.published / name, Path("current") / name)
+            replace_link(home.published / name, Path(CURRENT) / name)
+        replace_link(here, Path(".versions") / version.name)
     except (OSError, NotImplementedError) as error:
+        if here.is_symlink() or not means_no_links(error):
+            raise
         log(f"links do not exist here ({error}); the files are replaced one by one, the record last")
-        for name in (*NAMES, RECORD):
-            replace_copy(version / name, home.published / name)
-        (home.published / "current").mkdir(exist_ok=True)
-        replace_copy(version / RECORD, home.published / "current" / RECORD)
+        here.mkdir(exist_ok=True)
+        replace_copies(
+            {home.published / name: version / name for name in (*NAMES, RECORD)} | {here / RECORD: version / RECORD}
+        )
+
+
+def _show_dictionary(home: Home, version: Path, log: Callable[[str], Any]) -> None:
+    """Put the dictionary beside the reports. It is a copy for readers: the publication stands without it."""
     for page in sorted((version / pages.DICTIONARY).iterdir()):
-        replace_file(page, reports / page.name)
-    flush_folder(home.published)
+        try:
+            replace_file(page, home.published / REPORTS / page.name)
+        except OSError as error:
+            log(f"{REPORTS}/{page.name} is still the earlier one: {error.strerror}")
+
+
+def _tell_outdated(home: Home, publication: Publication, log: Callable[[str], Any]) -> None:
+    if found := outdated(home.published / REPORTS, publication.changed_at, home.site):
+        log(sentence(found))
+
+
+def _sweep(home: Home) -> None:
+    """Clear away what publishers that are gone left beside the names that readers use."""
+    sweep(home.published, (*NAMES, CURRENT, RECORD))
+    sweep(home.published / CURRENT, (RECORD,))
+    sweep(home.published / REPORTS, ("dictionary.html", "dictionary.md"))
 
 
 @contextmanager

@@ -6,9 +6,12 @@ for visits the recognised people who entered (for lengths of visit, those who al
 of orders without a user, each order as somebody. A ratio is left out with either of its parts.
 
 It does not cover what is told person by person (sessions, order lines, users and their segments, the star's facts):
-those rows are pseudonymous, not anonymous, and whoever may not see them must not get this file. Neither does it cover
-what can be worked out from several published figures: a date from its hours, one segment from the sum of all. Only the
-nearest such sum is closed: anonymous sales are left out where the known buyers are few, and the other way round.
+those rows are pseudonymous, not anonymous, and whoever may not see them must not get this file. It does not cover the
+layer `experiments` either: what was analysed has its numbers as they are, daily figures of the venue among them
+(experiment_units where the unit is a venue_day, activity_comparison). Neither does it cover what can be worked out from
+several published figures: a date from its hours, one segment from the sum of all. Only the nearest such sums are
+closed: anonymous sales are left out where the known buyers are few, and the other way round; in the views, so are new
+visitors and returning ones, whose sum is UV.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -128,6 +128,12 @@ class Table:
     """Its rows as SVG, for people who look rather than read; its inputs can be read by name."""
     stream: str | None = None
     code: str = field(default="", compare=False)
+
+    @cached_property
+    def meaning(self) -> str:
+        """Everything that readers are told of it, and its code, as text: differs where anything of that does."""
+        columns = {name: column.model_dump() for name, column in self.columns.items()}
+        return repr([self.name, self.layer, self.description, self.grain, self.key, self.owner, columns, self.code])
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -246,7 +252,6 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
 """What SQL may read besides tables: the site and the landing as they are seen from one event date."""
 
 
-@cache
 @lru_cache(maxsize=512)
 def tables_read(sql: str) -> frozenset[str]:
     """The names that a query selects from, without those it defines itself."""

@@ -15,4 +15,3 @@ SELECT p.venue_id || '/' || p.user_id AS customer_key, p.venue_id, p.user_id, p.
 FROM people AS p
 JOIN site_venues AS v ON v.venue_id = p.venue_id
 LEFT JOIN latest AS r ON r.venue_id = p.venue_id AND r.user_id = p.user_id
-ORDER BY p.venue_id, p.user_id
