@@ -75,6 +75,18 @@ def least_squares(before: dict[date, float], after: dict[date, float], alpha: fl
     return float(solved[-1]), float(solved[-1]) - reach, float(solved[-1]) + reach
 
 
+def test_a_date_without_any_record_is_no_day_of_zeros(home: Home) -> None:
+    """A gateway was off line: its visits and orders are 0 by definition, and nobody knows what they were."""
+    off_line = date(2026, 3, 5)
+    for n in range(65):
+        day = date(2026, 1, 5) + timedelta(days=n)
+        pv = 0 if day == off_line else 100 + 10 * (day.weekday() >= 5) + 5 * (day >= FIRST) + n % 3
+        put(home, "primary_metrics", day, [figures(day, pv=pv, uv=pv, completed_orders=0, gmv=0)])
+    found = compared(home, date(2026, 3, 8))
+    assert found["pv"]["days"] == 6
+    assert found["pv"]["mean"] == pytest.approx(106, abs=5)
+
+
 def test_an_activity_is_compared_with_earlier_ones_at_its_venue_on_the_same_weekdays(home: Home) -> None:
     dice = random.Random(7)
     pv = {}

@@ -53,14 +53,16 @@ _SCHEMA: Final = pa.schema(
     }
 )
 
-# Earlier dates of the activity itself, as older partitions may call them, belong to neither side.
+# Earlier dates of the activity itself, as older partitions may call them, belong to neither side; nor do dates without
+# any record of the venue, whose zeros say that a gateway was off line or the place closed, not that nobody came.
 _DAYS: Final = f"""
 SELECT a.venue_id, a.activity_id, a.first_date, p.currency, p.activity_id AS activity_of_day,
   p.event_date >= a.first_date AS current, isodow(p.event_date) AS weekday,
   {", ".join(f"p.{kpi}::DOUBLE AS {kpi}" for kpi in _COMPARED)}
 FROM activities AS a
 JOIN primary_metrics AS p ON p.venue_id = a.venue_id AND p.event_date >= a.first_date - 365
-WHERE p.event_date >= a.first_date OR p.activity_id <> a.activity_id
+WHERE (p.event_date >= a.first_date OR p.activity_id <> a.activity_id)
+  AND (coalesce(p.pf_range, p.pf_entrance) IS NOT NULL OR greatest({", ".join(f"p.{kpi}" for kpi in _COMPARED)}) > 0)
 ORDER BY a.venue_id, p.event_date
 """
 
