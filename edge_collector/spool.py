@@ -90,6 +90,8 @@ REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
 _DAY_MS: Final = 86_400_000
 _CHECKPOINT_PAGES: Final = 4000
+_AT_ONCE_IN_LOG: Final = 1000
+"""Commits of callers after which the spool's thread brings them into the file: a log that grows is slower to flush."""
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNREADABLE: Final = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
@@ -227,6 +229,8 @@ class Spool:
         self._lock = Lock()
         self._working = Lock()
         """Held by the thread that uses the file."""
+        self._checkpoints_at = _CHECKPOINT_PAGES
+        self._in_log = 0
         self._next_seq = dict.fromkeys(STREAMS, 0)
         self.damage = ""
         """What was found damaged while it was used; from then on nothing more is taken."""
@@ -323,11 +327,14 @@ class Spool:
         request = _Request(entry, stamp, Future())
         if at_once and self._working.acquire(blocking=False):
             try:
-                self._db.execute("PRAGMA wal_autocheckpoint=0")  # that can take long, and is left to the next flush
+                self._checkpoint_at(0)  # that can take long, and is left to the spool's own thread
                 self._commit([request])
+                self._in_log += 1
             finally:
-                self._db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
                 self._working.release()
+            if self._in_log >= _AT_ONCE_IN_LOG:
+                self._in_log = 0
+                self._submit(lambda: self._db.execute("PRAGMA wal_checkpoint").fetchone())
             return request.done
         with self._lock:
             self._waiting.append(request)
@@ -574,10 +581,17 @@ class Spool:
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         return self._submit(lambda: self._db.execute(sql, values).fetchall()).result()
 
+    def _checkpoint_at(self, pages: int) -> None:
+        """Let a commit that leaves so many pages in the log bring them into the file; with 0 none does."""
+        if pages != self._checkpoints_at:
+            self._db.execute(f"PRAGMA wal_autocheckpoint={pages}")
+            self._checkpoints_at = pages
+
     def _submit(self, work: Callable[[], _T]) -> Future[_T]:
         def alone() -> _T:
             with self._working:
                 try:
+                    self._checkpoint_at(_CHECKPOINT_PAGES)
                     return work()
                 except sqlite3.DatabaseError as error:
                     self._note(error)
