@@ -38,7 +38,8 @@ from edge_collector.durable import flush_folder, write_atomically
 from edge_collector.intake import KEPT_COUNTER
 from edge_collector.segment import NAME_PART, Manifest, Refused, verify_segment
 from edge_collector.sources.folder import FILES_FORGOTTEN
-from edge_collector.spool import OWN_FIELDS, Spool, SpoolDamaged, is_damage
+from edge_collector.spool import OWN_FIELDS, Spool, SpoolDamaged
+from edge_collector.spool_file import is_damage
 
 _log = logging.getLogger(__name__)
 _CHECK_SECONDS: Final = 10.0

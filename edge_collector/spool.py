@@ -28,62 +28,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from edge_collector.contract import STREAMS, columns
 from edge_collector.durable import write_atomically
+from edge_collector.spool_file import FROM_LAYOUT_1, LAYOUT, SCHEMA, is_damage, is_full, size_of, transaction
 from edge_collector.write_ahead_log import has_more
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-_SCHEMA_VERSION: Final = 2
-_RECORDS: Final = """
-CREATE TABLE records (
-  stream TEXT NOT NULL,
-  boot_id TEXT NOT NULL,
-  seq INTEGER NOT NULL,
-  venue_id TEXT NOT NULL,
-  device_id TEXT NOT NULL,
-  wall_ms INTEGER NOT NULL,           -- recorded at, by the wall clock, since 1970
-  monotonic_ms INTEGER NOT NULL,      -- and by the clock that nobody sets
-  clock_id TEXT NOT NULL,             -- the run of that clock: one start of the machine
-  synced INTEGER NOT NULL,
-  dated_ms INTEGER NOT NULL,          -- the time that counts for the event date
-  own_times INTEGER NOT NULL,         -- whether the body's times are this gateway's and move with its clock
-  shift_ms INTEGER NOT NULL DEFAULT 0, -- how far a later sync has moved them
-  body TEXT NOT NULL,                 -- the stream's own fields, as JSON without braces
-  PRIMARY KEY (stream, boot_id, seq)
-) WITHOUT ROWID; -- so that what is sealed together lies together, and goes page by page
-"""
-_SCHEMA: Final = f"""
-{_RECORDS}
-CREATE TABLE delivered (key TEXT PRIMARY KEY, version TEXT NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE states (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE segments (
-  id INTEGER PRIMARY KEY,
-  stream TEXT NOT NULL,
-  event_date TEXT NOT NULL,
-  name TEXT NOT NULL,
-  rows INTEGER NOT NULL,
-  refused TEXT,                       -- why the landing does not take it
-  packed BLOB NOT NULL,
-  manifest BLOB NOT NULL
-);
-CREATE INDEX segments_in_order ON segments (refused IS NOT NULL, id); -- so that choosing one reads no other
-CREATE TABLE assigned (
-  experiment_id TEXT NOT NULL,
-  unit_id TEXT NOT NULL,
-  answer TEXT NOT NULL,
-  PRIMARY KEY (experiment_id, unit_id)
-) WITHOUT ROWID;
-"""
-_OF_RECORDS: Final = (
-    "stream, boot_id, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced, dated_ms, own_times, shift_ms,"
-    " body"
-)
-_FROM_1: Final = f"""
-ALTER TABLE records RENAME TO records_1;
-{_RECORDS}
-INSERT INTO records ({_OF_RECORDS}) SELECT {_OF_RECORDS} FROM records_1;
-DROP TABLE records_1;
-"""
-"""In layout 1 records lay in the order of capture."""
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
@@ -92,8 +41,6 @@ _DAY_MS: Final = 86_400_000
 _CHECKPOINT_PAGES: Final = 4000
 _AT_ONCE_IN_LOG: Final = 1000
 """Commits of callers after which the spool's thread brings them into the file: a log that grows is slower to flush."""
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_UNREADABLE: Final = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
 
 class SpoolFull(RuntimeError):
@@ -244,7 +191,7 @@ class Spool:
 
     def _open(self) -> sqlite3.Connection:
         if not self.path.exists() or not self.path.stat().st_size:
-            if _size(self._log_path):  # SQLite would delete it, and all that is only there
+            if size_of(self._log_path):  # SQLite would delete it, and all that is only there
                 raise SpoolDamaged(f"{self.path} is damaged (it is empty, and its write-ahead log is not)")
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is so, too
         try:
@@ -276,11 +223,11 @@ class Spool:
             db.execute("PRAGMA secure_delete=FAST")  # some builds overwrite what is deleted, at the price of writing it
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT")
+                db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={LAYOUT}; COMMIT")
             elif version == 1:
-                db.executescript(f"BEGIN IMMEDIATE; {_FROM_1} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT")
-            elif version != _SCHEMA_VERSION:
-                raise SpoolProblem(f"{self.path} has layout {version}; this edge-collector reads {_SCHEMA_VERSION}")
+                db.executescript(f"BEGIN IMMEDIATE; {FROM_LAYOUT_1} PRAGMA user_version={LAYOUT}; COMMIT")
+            elif version != LAYOUT:
+                raise SpoolProblem(f"{self.path} has layout {version}; this edge-collector reads {LAYOUT}")
             db.execute("BEGIN IMMEDIATE")
             db.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -295,7 +242,7 @@ class Spool:
     def _keep_log(self, db: sqlite3.Connection) -> None:
         """Copy a write-ahead log with a hole in it before anything is written behind the hole."""
         try:
-            if not _size(self._log_path):
+            if not size_of(self._log_path):
                 return
             _, frames, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             (page_size,) = db.execute("PRAGMA page_size").fetchone()
@@ -354,7 +301,7 @@ class Spool:
             if self.damage:
                 raise SpoolFull(f"the spool is damaged ({self.damage})")
             numbers = dict(self._next_seq)
-            with _transaction(self._db):
+            with transaction(self._db):
                 if self.bytes() >= self.max_bytes:
                     raise SpoolFull(
                         f"the spool holds {self.max_bytes} bytes, which is all it may; is the landing reachable?"
@@ -362,13 +309,13 @@ class Spool:
                 taken = [self._write(request, numbers) for request in requests]
         except BaseException as error:
             self._note(error)
-            full = isinstance(error, SpoolFull) or _is_full(error)
+            full = isinstance(error, SpoolFull) or is_full(error)
             if len(requests) > 1 and not full:  # one of them cannot be written; the others are not to blame
                 for request in requests:
                     self._commit([request])
                 return
             for request in requests:
-                request.done.set_exception(SpoolFull(_NO_ROOM) if _is_full(error) else error)
+                request.done.set_exception(SpoolFull(_NO_ROOM) if is_full(error) else error)
             return
         self._next_seq = numbers
         for request, result in zip(requests, taken, strict=True):
@@ -440,7 +387,7 @@ class Spool:
         """Drop keys of deliveries that nobody will repeat any more, and the arms of experiments that have ended."""
 
         def write() -> None:
-            with _transaction(self._db):
+            with transaction(self._db):
                 self._db.execute("DELETE FROM delivered WHERE wall_ms < ?", (_ms(now - REMEMBERED),))
                 self._db.executemany("DELETE FROM assigned WHERE experiment_id = ?", [(e,) for e in ended_experiments])
 
@@ -454,7 +401,7 @@ class Spool:
         offset = _ms(stamp.wall) - round(stamp.monotonic * 1000)
 
         def write() -> int:
-            with _transaction(self._db):
+            with transaction(self._db):
                 return self._db.execute(
                     "UPDATE records SET shift_ms = monotonic_ms + ? - wall_ms, synced = 1"
                     " WHERE synced = 0 AND clock_id = ?",
@@ -473,7 +420,7 @@ class Spool:
         """
 
         def write() -> list[SealedSegment]:
-            with _transaction(self._db):
+            with transaction(self._db):
                 made = []
                 for segment, boot_id, seq_ranges in select(self._db):
                     self._db.execute(
@@ -507,7 +454,7 @@ class Spool:
         """The landing has the segment, byte for byte: it may go. Returns its stream and rows; None if it had gone."""
 
         def write() -> tuple[str, int] | None:
-            with _transaction(self._db):
+            with transaction(self._db):
                 sql = "DELETE FROM segments WHERE id = ? RETURNING stream, rows"
                 found = self._db.execute(sql, (segment_id,)).fetchall()
             self._db.execute("PRAGMA incremental_vacuum(2000)").fetchall()
@@ -519,7 +466,7 @@ class Spool:
         """The landing does not take the segment: it stays, and is told."""
 
         def write() -> None:
-            with _transaction(self._db):
+            with transaction(self._db):
                 self._db.execute("UPDATE segments SET refused = ? WHERE id = ?", (why, segment_id))
 
         self._writing(write)
@@ -574,7 +521,7 @@ class Spool:
         try:
             return self._submit(write).result()
         except sqlite3.OperationalError as error:
-            if _is_full(error):
+            if is_full(error):
                 raise SpoolFull(_NO_ROOM) from None
             raise
 
@@ -602,47 +549,6 @@ class Spool:
     def _note(self, error: BaseException) -> None:
         if is_damage(error) and not self.damage:
             self.damage = str(error)
-
-
-class _transaction:
-    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK where something is raised."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._db.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        self._roll_back()
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether it says that the file itself cannot be read, and not that something was asked wrongly."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and (code & 0xFF in _DAMAGE or code in _UNREADABLE)
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "is full" in str(error)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _ms(instant: datetime) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +43,8 @@ def test_files_are_plain_text_of_nobodys_machine(project: Path) -> None:
         text = content.decode("utf-8")
         assert not text.startswith("\ufeff"), path
         assert "\r" not in text, path
-        assert not re.search(r"/home/|/root/|/tmp/|/work/|localhost", text), path
+        for own in (project, Path(__file__).resolve().parents[2], Path(sys.prefix)):
+            assert str(own) not in text, (path, own)
     assert b'"C:\\venue\\published"' in contents(project)["Venue.SemanticModel/definition/expressions.tmdl"]
 
 

@@ -111,6 +111,7 @@ def places(home: Home) -> None:
         ("tables (Parquet)", home.lake),
         ("for analysts", home.published / "venue.duckdb"),
         ("", home.published / "parquet"),
+        ("definitions", home.published / "reports" / "dictionary.html"),
         ("the truth", home.root / TRUTH),
     ):
         say(f"{what:17} {relative(path)}")

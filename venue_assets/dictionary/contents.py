@@ -14,7 +14,7 @@ from venue_assets.powerbi.dax import formula
 from venue_assets.semantic_layer.metrics import Dimension, Metric, Text, registry
 from venue_assets.semantic_layer.query import dimensions_of, question
 from venue_assets.semantic_layer.star import StarTable, star
-from venue_assets.tables.catalogue import Catalogue, Table, TableColumn, Window, catalogue
+from venue_assets.tables.catalogue import Catalogue, Table, TableColumn, catalogue
 
 _LAYERS: Final[Mapping[str, Text]] = {
     "raw": Text(en="Raw: what landed, judged line by line", zh="原始层：逐行判定的落地数据"),
@@ -154,7 +154,7 @@ def _metric(metric: Metric) -> MetricEntry:
 def _layer(tables: Catalogue, table: Table) -> TableEntry:
     columns = {"event_date": _EVENT_DATE} | dict(table.columns)
     inputs = tables.lake_inputs(table)
-    windows = [f"{name} {_window(window)}" for name, window in inputs.items() if _window(window)]
+    windows = [f"{name} ({window.words})" for name, window in inputs.items() if window.words]
     reads = f" Reads more than its own date of {'; '.join(windows)}." if windows else ""
     return TableEntry(
         schema=table.layer,
@@ -220,14 +220,3 @@ def _sample(table: str, columns: tuple[str, ...], key: tuple[str, ...], *, newes
     shown = [*(c for c in columns if c in key), *(c for c in columns if c not in key)][:_SHOWN]
     where = f"WHERE event_date = (SELECT max(event_date) FROM {table})\n" if newest else ""
     return f"SELECT {', '.join(shown)}\nFROM {table}\n{where}ORDER BY {', '.join(key)}\nLIMIT 10"
-
-
-def _window(window: Window) -> str:
-    """Which dates of an input are read, where they are not just the table's own."""
-    if window.days == "all":
-        return "(all dates up to its own)"
-    last = f"the last {window.days} dates" if window.days > 1 else ""
-    since = f"since the {window.since} began" if window.since else ""
-    before = f", and {window.before} dates before" if window.before else ""
-    words = " or ".join(filter(None, (last, since))) + before
-    return f"({words})" if words else ""

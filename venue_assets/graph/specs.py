@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from venue_assets.lake.engine import CONTRACT
-from venue_assets.tables.catalogue import Catalogue, Table, Window
+from venue_assets.tables.catalogue import Catalogue, Table
 from venue_assets.tables.lineage import column_lineage
 
 PUBLISHED = "published"
@@ -30,11 +30,12 @@ def asset_spec(
         column: [dg.TableColumnDep(asset_key=of, column_name=name) for of, name in made_of]
         for column, made_of in sources.items()
     }
+    reads = (f"{name} ({w.words})" if w.words else name for name, w in catalogue.lake_inputs(table).items())
     metadata: dict[str, object] = {
         "dagster/column_schema": dg.TableSchema(columns),
         "grain": f"{table.grain} within an event date",
         "key": ", ".join(table.key),
-        "reads": ", ".join(f"{n}{_window(w)}" for n, w in catalogue.lake_inputs(table).items()) or "the landing",
+        "reads": ", ".join(reads) or "the landing",
     }
     if deps:
         metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps)
@@ -81,16 +82,6 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(name, asset=table.name, description=check.description.strip(), blocking=check.blocking)
         for name, check in {"contract": CONTRACT, **table.checks}.items()
     ]
-
-
-def _window(window: Window) -> str:
-    if window.days == "all":
-        return " (all dates up to this one)"
-    last = f"the last {window.days} dates" if window.days > 1 else ""
-    since = f"since the {window.since} began" if window.since else ""
-    before = f", and {window.before} dates before" if window.before else ""
-    words = " or ".join(filter(None, (last, since))) + before
-    return f" ({words})" if words else ""
 
 
 def _meaning(description: str, unit: str) -> str:

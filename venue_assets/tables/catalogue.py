@@ -94,6 +94,16 @@ class Window(_Yaml):
     since: Literal["activity", "experiment"] | None = None
     before: int = 0
 
+    @property
+    def words(self) -> str:
+        """The same for readers; empty where it is just the table's own date."""
+        if self.days == "all":
+            return "all dates up to this one"
+        last = f"the last {self.days} dates" if self.days > 1 else ""
+        since = f"since the {self.since} began" if self.since else ""
+        before = f", and {self.before} dates before" if self.before else ""
+        return " or ".join(filter(None, (last, since))) + before
+
 
 class _Contract(_Yaml):
     description: str

@@ -34,6 +34,7 @@ from edge_collector.spool import (
     SpoolProblem,
     Stamp,
 )
+from edge_collector.spool_file import transaction
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SITE = Site.model_validate(
@@ -418,7 +419,7 @@ def test_a_check_ends_in_time(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**9)
 
     def fill() -> None:
-        with spool_module._transaction(spool._db):
+        with transaction(spool._db):
             for _ in range(600):
                 spool._db.execute(
                     "INSERT INTO segments (stream, event_date, name, rows, packed, manifest)"
