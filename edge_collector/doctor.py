@@ -38,7 +38,7 @@ from edge_collector.people import load_people, private_text
 from edge_collector.salvage import lying_aside
 from edge_collector.serving import CannotListen, expect_certificate
 from edge_collector.ship import ShippingProblem, TargetError
-from edge_collector.ship.targets import folder_of
+from edge_collector.ship.address import folder_of
 from edge_collector.signing import load_signing_key, public_key_of, public_key_text
 from edge_collector.site import Venue
 from edge_collector.spool import Spool, SpoolDamaged, SpoolProblem

@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-from edge_collector.ship.targets import (
+from edge_collector.ship.target import (
     Confirmed,
     Conflict,
     Denied,

@@ -24,7 +24,7 @@ from obstore.store import S3Store
 from edge_collector.durable import create_atomically, flush_folder, make_folder
 from edge_collector.own_thread import in_own_thread
 from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX
-from edge_collector.ship.targets import Confirmed, Conflict, Denied, Segment, TargetError, Unreachable, place_of
+from edge_collector.ship.target import Confirmed, Conflict, Denied, Segment, TargetError, Unreachable, place_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig

@@ -21,7 +21,7 @@ from random import uniform
 from typing import Any, Final, Protocol
 
 from edge_collector.clock import Clock
-from edge_collector.ship.targets import Denied, Refused, Segment, ShippingProblem, Target, Unreachable
+from edge_collector.ship.target import Denied, Refused, Segment, ShippingProblem, Target, Unreachable
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 300.0

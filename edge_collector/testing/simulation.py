@@ -29,7 +29,7 @@ from edge_collector.gateway import Gateway, load_gateway
 from edge_collector.pseudonym import load_pseudonymizer
 from edge_collector.segment import manifests, numbered_lines, read_manifest, read_segment, segment_of
 from edge_collector.ship import Confirmed, Target, Unreachable
-from edge_collector.ship.targets import Segment
+from edge_collector.ship.target import Segment
 from edge_collector.testing.devices import PairSensor
 from edge_collector.testing.radio import VirtualRadio, virtual_radio
 from edge_collector.testing.record_devices import RecordDevice, Terminal, Till

@@ -27,7 +27,7 @@ from edge_collector.pseudonym import Pseudonymizer
 from edge_collector.readings import Link
 from edge_collector.ship import Confirmed, Unreachable
 from edge_collector.ship.object_store import FolderTarget
-from edge_collector.ship.targets import Segment
+from edge_collector.ship.target import Segment
 from edge_collector.testing.clock import MachineClock, VirtualClock
 from edge_collector.testing.devices import MotionSensor, PairSensor, TriggerSensor, VirtualSensor
 from edge_collector.testing.radio import VirtualRadio, virtual_radio
