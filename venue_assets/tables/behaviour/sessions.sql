@@ -1,5 +1,6 @@
 -- Sessions: sorted once, each person's records lie side by side in order of time, and neighbours make a session.
--- Gateway, boot and venue travel as numbers, because sorting millions of rows costs what these rows are wide.
+-- Sorting millions of rows costs what they are wide and, beyond 24 bytes, what their key is: gateway, boot and venue
+-- travel as numbers, and so do a record's place in time and its person.
 WITH origins AS (
   SELECT o.venue_id, o.gateway_id, o.boot_id, coalesce(a.activity_id, 'none') AS activity_id,
     row_number() OVER (ORDER BY o.venue_id, o.gateway_id, o.boot_id)::INTEGER AS origin,
@@ -7,19 +8,24 @@ WITH origins AS (
   FROM (SELECT DISTINCT venue_id, gateway_id, boot_id FROM face_visits) AS o
   LEFT JOIN activities AS a ON a.venue_id = o.venue_id
 ),
-records AS (
-  SELECT o.venue, v.user_id, v.recorded_at, v.local_time, v.direction = 'enter' AS enters, o.origin, v.seq
+timeline AS (
+  SELECT o.origin, v.user_id, v.recorded_at, v.local_time, v.direction = 'enter' AS enters, v.seq,
+    -- 128 bits of two hashes are one person at one venue, as those of a digest are one content.
+    hash(v.user_id, o.venue)::UHUGEINT << 64 | hash('+' || v.user_id) AS person
   FROM face_visits AS v
   JOIN origins AS o ON o.venue_id = v.venue_id AND o.gateway_id = v.gateway_id AND o.boot_id = v.boot_id
-  -- The hash only goes ahead of the user to settle most comparisons early: pseudonyms begin alike.
-  ORDER BY hash(v.user_id), v.user_id, o.venue, v.recorded_at, o.origin, v.seq
+  ORDER BY o.venue, v.recorded_at, o.origin, v.seq
+),
+records AS (
+  SELECT *
+  FROM (SELECT *, (row_number() OVER ())::INTEGER AS place FROM timeline)
+  ORDER BY person, place
 ),
 -- OVER () is the order of `records`, and reads it as it comes instead of sorting it anew for each person.
 steps AS (
   SELECT *,
-    lag(user_id) OVER () IS NOT DISTINCT FROM user_id
-      AND lag(venue) OVER () IS NOT DISTINCT FROM venue AND lag(enters) OVER () AS after_enter,
-    lead(user_id) OVER () IS NOT DISTINCT FROM user_id AND lead(venue) OVER () IS NOT DISTINCT FROM venue AS has_next,
+    lag(person) OVER () IS NOT DISTINCT FROM person AND lag(enters) OVER () AS after_enter,
+    lead(person) OVER () IS NOT DISTINCT FROM person AS has_next,
     lead(enters) OVER () AS next_enters,
     lead(recorded_at) OVER () AS next_at,
     lead(origin) OVER () AS next_origin,
@@ -27,7 +33,7 @@ steps AS (
   FROM records
 ),
 opened AS (
-  SELECT venue, origin, user_id, enters, recorded_at, local_time, seq,
+  SELECT origin, user_id, enters, recorded_at, local_time, seq,
     enters AND has_next AND NOT next_enters AS has_both,
     CASE WHEN has_next THEN next_at END AS next_at,
     CASE WHEN NOT enters THEN origin WHEN has_next AND NOT next_enters THEN next_origin END AS leave_origin,
@@ -35,7 +41,7 @@ opened AS (
   FROM steps
   -- A leave that closes an enter opens nothing.
   WHERE enters OR NOT after_enter
-  ORDER BY venue, recorded_at, origin, seq
+  ORDER BY place
 ),
 -- Origins are looked up by position rather than joined: a list keeps the order of the sessions.
 named AS (
@@ -43,7 +49,7 @@ named AS (
   FROM (SELECT *, (SELECT list(o ORDER BY o.origin) FROM origins AS o) AS names FROM opened)
 )
 SELECT
-  opening.gateway_id || '-' || opening.boot_id || '-' || seq AS session_id,
+  concat(opening.gateway_id, '-', opening.boot_id, '-', seq) AS session_id,
   opening.venue_id AS venue_id,
   opening.activity_id AS activity_id,
   user_id,
