@@ -145,10 +145,13 @@ def test_segments_and_leaves_are_groups_too() -> None:
     past.tables["context_tree"] = [
         {"event_date": TODAY, "experiment_id": "voucher", "tree": json.dumps(tree.to_dict())}
     ]
-    assert past.finding("segment", "conversion")["subject"] == "general_keep"
+    kept = past.finding("segment", "conversion")
+    assert kept["subject"] == "general_keep"
+    assert kept["finding_zh"].startswith("一般保持分群的到访：转化率 ")
     leaf = past.finding("leaf", "conversion")
     assert "general_keep" in leaf["subject"]
     assert "hour <= 12" in leaf["subject"]
+    assert leaf["finding_zh"].startswith(f"叶节点「{leaf['subject']}」的到访：转化率 ")
     assert leaf["observed"] == pytest.approx(0.1, abs=0.03)
     # The venue's visits are taken until the bandit has matured.
     assert f"first_date = {TODAY + 10 * DAY}\n" in leaf["block"]
@@ -164,6 +167,7 @@ def test_people_who_were_not_there_before_are_the_segment_new_as_everywhere() ->
     found = past.finding("segment", "conversion")
     assert found["subject"] == "new"
     assert found["finding"].startswith("visits of segment new, people not there in the 365 dates before: conversion")
+    assert found["finding_zh"].startswith("新访客（此前 365 天未到访者）分群的到访：转化率")
 
 
 @pytest.mark.parametrize(

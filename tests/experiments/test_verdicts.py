@@ -42,10 +42,11 @@ def test_one_analysis(tmp_path: Path) -> None:
         assert [found[c] for c in EFFECT] == [None] * len(EFFECT)
         assert found["n_control"] == found["n_arm"] == 60 * (1 + DAYS.index(day))
     assert verdict(home, DAYS[3])["conclusion"] == (
-        "no verdict yet: 240 and 240 visits with greeting and plain, 354 needed in arm greeting, about 2 days."
+        "no verdict yet: 240 and 240 visits with greeting and plain, 354 needed in arm greeting, about 2 days at the "
+        "present pace."
     )
     assert verdict(home, DAYS[3])["conclusion_zh"] == (
-        "尚无结论：greeting 与 plain 各有 240 与 240 次到访，greeting 组共需 354 次到访，约需 2 天。"
+        "尚无结论：greeting 与 plain 各有 240 与 240 次到访，greeting 组共需 354 次到访，按目前速度约需 2 天。"
     )
     first = verdict(home, DAYS[5])
     assert (first["status"], first["analysed_on"]) == ("verdict", DAYS[5])
@@ -100,8 +101,10 @@ def test_not_enough_on_the_last_date(tmp_path: Path) -> None:
     assert (found["status"], found["analysed_on"]) == ("not_enough", DAYS[2])
     assert [found[c] for c in EFFECT] == [None] * len(EFFECT)
     assert (found["n_control"], found["n_arm"]) == (180, 150)
-    assert found["conclusion"] == "not enough samples: 204 more visits in arm greeting, about 5 days."
-    assert found["conclusion_zh"] == "样本不足：greeting 组还差 204 次到访，约需 5 天。"
+    assert (
+        found["conclusion"] == "not enough samples: 204 more visits in arm greeting, about 5 days at the present pace."
+    )
+    assert found["conclusion_zh"] == "样本不足：greeting 组还差 204 次到访，按目前速度约需 5 天。"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +252,7 @@ def test_before_after_compares_matched_weekdays_and_says_so(tmp_path: Path) -> N
     )
     assert isinstance(expected, Effect)
     assert found["effect"] == pytest.approx(expected.effect)
-    assert found["conclusion"].startswith("not randomised: greeting is higher than plain on the same weekdays: gmv 1,")
+    assert found["conclusion"].startswith("not randomised: greeting is higher than plain on the same weekdays: GMV 1,")
     assert found["conclusion"].endswith(
         f"n = {until - 14} and 14 days; days are the units, not visitors; whatever else changed between the two "
         "periods is part of the difference."
@@ -270,7 +273,7 @@ def test_a_switchback_counts_days(tmp_path: Path) -> None:
     judge(home, *DAYS)
     found = verdict(home, DAYS[-1])
     assert (found["status"], found["method"]) == ("verdict", "welch")
-    assert found["conclusion"].startswith("greeting beats plain: pv ")
+    assert found["conclusion"].startswith("greeting beats plain: visits (PV) ")
     assert found["conclusion"].endswith("days; days are the units, not visitors.")
     assert found["n_arm"] + found["n_control"] == DAYS.index(found["analysed_on"]) + 1
 

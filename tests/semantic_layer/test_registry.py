@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edge_collector.experiment import KPIS
 from venue_assets.semantic_layer import metrics as metrics_module
 from venue_assets.semantic_layer import star as star_module
 from venue_assets.semantic_layer.metrics import LANGUAGES, Metric, RegistryError, read, registry
@@ -17,7 +18,8 @@ from venue_assets.semantic_layer.star import StarTable, star
 from venue_assets.tables import CatalogueError
 from venue_assets.tables.catalogue import Table, TableColumn, catalogue
 
-FILE = Path(metrics_module.__file__).with_name("metrics.yaml")
+FILE = metrics_module.FILE
+PACKAGE = FILE.parents[1]
 MEASURED = ("INTEGER", "BIGINT", "DOUBLE", "DECIMAL(18,2)", "TIMESTAMP")
 CHINESE = re.compile("[\u4e00-\u9fff]")
 TABLES: list[Table | StarTable] = [*catalogue(), *star()]
@@ -41,6 +43,7 @@ def test_ordinals_are_not_what_one_would_add_up() -> None:
     assert ordinals == {
         *("seq", "leave_seq", "line", "order_no", "device_epoch"),
         *("leaf", "leaf_id", "position", "rank"),
+        *("first_missing", "last_missing"),
     }
 
 
@@ -57,6 +60,28 @@ def test_every_metric_says_what_it_is_in_both_languages(metric: Metric) -> None:
     assert metric.format in ("#,0", "#,0.00", "0.0 %")
     assert (metric.unit == "fraction") == (metric.format == "0.0 %")
     assert metric.is_money == (metric.format == "#,0.00")
+
+
+def test_experiments_are_judged_by_what_the_registry_names() -> None:
+    for unit, kpis in KPIS.items():
+        assert unit in registry().experiment_units
+        assert all((kpi in registry().metrics) == (unit == "venue_day" or kpi == "conversion") for kpi in kpis)
+        for kpi in kpis:
+            assert all(registry().kpi(kpi).label[language] for language in LANGUAGES)
+    with pytest.raises(KeyError):
+        registry().kpi("colour")
+    # A minimum effect of 1 or more is refused of these (edge_collector.experiment).
+    assert {k for kpis in KPIS.values() for k in kpis if registry().kpi(k).is_fraction} == {"conversion", "ocr"}
+
+
+def test_no_sentence_has_a_label_of_its_own() -> None:
+    """A Chinese label of a KPI or a segment stands in the registry, and in no code that speaks of experiments."""
+    words = {registry().kpi(kpi).label.zh for kpis in KPIS.values() for kpi in kpis}
+    words |= {segment.zh for segment in registry().segments.values()}
+    sections = [PACKAGE / "report" / "sections" / f"{name}.py" for name in ("cards", "customers", "parts", "trials")]
+    code = [*sorted((PACKAGE / "tables" / "experiments").glob("*.py")), *sections]
+    found = {(p.name, word) for p in code for word in words if re.search(f"""["']{word}["']""", p.read_text("utf-8"))}
+    assert not found
 
 
 def test_labels_tell_metrics_apart() -> None:
@@ -123,6 +148,10 @@ def test_columns_of_tables_that_are_metrics_mean_what_the_registry_says() -> Non
         (
             ("    without: [device_id]\n", "    without: [device_id]\n    fact: fact_count\n"),
             "metrics.ocr: Value error, either `fact` or `parts` is expected, both are given",
+        ),
+        (
+            ("zh: 消费金额}, unit: currency of the venue", "zh: 消费金额}, unit: coins"),
+            "unit_kpis.amount.unit: coins given",
         ),
         (("folders:\n", "folders: [\n"), "while parsing"),
         (("folders:\n", "shelves:\n"), "folders: Field required"),

@@ -92,6 +92,15 @@ def test_figures_of_windows(lake: tuple[duckdb.DuckDBPyConnection, Rows]) -> Non
         assert not differences(found.get((row["venue_id"],)), row, metrics), row
 
 
+def test_segments_are_called_in_chinese_as_the_registry_calls_them(
+    lake: tuple[duckdb.DuckDBPyConnection, Rows],
+) -> None:
+    _, rows = lake
+    named = {(row["segment"], row["segment_zh"]) for row in rows["rfm_segments"]}
+    assert len(named) > 3
+    assert named <= {(segment, label.zh) for segment, label in registry().segments.items()}
+
+
 def test_the_week_has_what_is_hard(lake: tuple[duckdb.DuckDBPyConnection, Rows]) -> None:
     _, rows = lake
     assert any(row["pf_entrance_estimated"] for row in rows["primary_metrics"])

@@ -20,7 +20,13 @@ from venue_assets.tables.lineage import column_lineage
 TABLES = list(catalogue().tables.values())
 
 GRAPH = {
-    "raw": {*(f"raw_{stream}" for stream in STREAMS), "landed_segments", "quarantine", "refused_segments"},
+    "raw": {
+        *(f"raw_{stream}" for stream in STREAMS),
+        "landed_segments",
+        "sequence_gaps",
+        "quarantine",
+        "refused_segments",
+    },
     "clean": {*STREAMS, "identity_map"},
     "behaviour": {"sessions", "order_lines", "behaviour_events", "user_days"},
     "metrics": {"venue_figures", "primary_metrics", "hourly_metrics", "kpi"},

@@ -46,7 +46,7 @@ class References:
             "experiment_policies": self._experiment_policies,
             "booked_units": self._booked_units,
             "venue_day_spans": self._venue_day_spans,
-            "sequence_gaps": self._sequence_gaps,
+            "missing_sequences": self._missing_sequences,
         }
         self._made: dict[tuple[str, date], pa.Table] = {}
 
@@ -137,7 +137,7 @@ class References:
                 starts_at, ends_at = (t.astimezone(UTC).replace(tzinfo=None) for t in (span.starts_at, span.ends_at))
                 yield venue.id, starts_at, ends_at, span.utc_offset // timedelta(seconds=1)
 
-    def _sequence_gaps(self, day: date) -> Rows:
+    def _missing_sequences(self, day: date) -> Rows:
         """Numbers that no manifest of any date contains, from the end of what landed before this date's lowest on.
 
         Names alone tell most of it; only the manifests whose range touches the date's own are opened.

@@ -16,7 +16,6 @@ from venue_assets.semantic_layer.star import StarTable
 from venue_assets.tables.catalogue import TableColumn
 
 _FILE: Final = Path(__file__).with_name("captions.yaml")
-_GUARDED: Final[dict[Language, str]] = {"en": ". Blank where several currencies meet.", "zh": "。多种货币混合时为空。"}
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +60,13 @@ def column_description(
 
 
 def measure_description(metric: Metric, registry: Registry, language: Language) -> str:
-    """The definition of a metric with its unit, and that money is guarded."""
+    """The definition of a metric with its unit, and where the measure is blank."""
     unit = registry.units[metric.unit][language]
-    text = f"{metric.description.en} [{unit}]" if language == "en" else f"{metric.description.zh}［{unit}］"
-    return text + (_GUARDED[language] if metric.is_money else "")
+    cut = [d.label[language] for name, d in registry.dimensions.items() if name in registry.excluded(metric)]
+    if language == "en":
+        blank = ["where several currencies meet"] * metric.is_money + [f"by {label}" for label in cut]
+        text = f"{metric.description.en} [{unit}]"
+        return f"{text}. Blank {' and '.join(blank)}." if blank else text
+    blank = ["多种货币混合时"] * metric.is_money + [f"按「{label}」划分时" for label in cut]
+    text = f"{metric.description.zh}［{unit}］"
+    return f"{text}。{'、'.join(blank)}为空。" if blank else text

@@ -1,4 +1,7 @@
-"""DAX of the registry's metrics: measures by the names that people read, and money guarded against two currencies.
+"""DAX of the registry's metrics: measures by the names that people read, blank where they would mean nothing.
+
+That is money of two currencies, and what is cut by a dimension that the registry excludes; a question about it in SQL
+is refused (semantic_layer/query.py).
 
 What does not belong here: the formulas (metrics.yaml), and where measures stand in a model (model.py).
 """
@@ -6,11 +9,12 @@ What does not belong here: the formulas (metrics.yaml), and where measures stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from venue_assets.semantic_layer.metrics import Metric, Registry
+from venue_assets.semantic_layer.metrics import Dimension, Metric, Registry
+from venue_assets.semantic_layer.star import Star, StarTable
 
 _STRING: Final = r'"(?:[^"]|"")*"'
 _COLUMN: Final = r"(?:'(?P<quoted>[^']+)'|(?P<table>\b[A-Za-z_]\w*))\[(?P<column>[^\]]+)\]"
@@ -58,17 +62,35 @@ def measure_names(registry: Registry, columns: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def formula(metric: Metric, names: Mapping[str, str]) -> str:
+def formula(metric: Metric, names: Mapping[str, str], registry: Registry, star: Star) -> str:
     """The DAX of a metric's measure."""
 
     def named(token: re.Match[str]) -> str:
         return f"[{names[token['measure']]}]" if token["measure"] else token[0]
 
     expression = _TOKEN.sub(named, metric.dax.strip())
-    if not metric.is_money or metric.fact is None:
+    conditions = [f"DISTINCTCOUNT({metric.fact}[currency]) <= 1"] if metric.is_money and metric.fact else []
+    conditions += [f"NOT(ISFILTERED({place}))" for place in _excluded(metric, registry, star)]
+    if not conditions:
         return expression
     indented = "\n".join(f"    {line}" for line in expression.splitlines())
-    return f"IF(\n    DISTINCTCOUNT({metric.fact}[currency]) <= 1,\n{indented}\n)"
+    return f"IF(\n    {' && '.join(conditions)},\n{indented}\n)"
+
+
+def _excluded(metric: Metric, registry: Registry, star: Star) -> list[str]:
+    """Tables and columns on which a filter would cut the metric by a dimension that means nothing for it."""
+    facts = [star[name] for name in sorted(registry.facts(metric))]
+    dimensions = [registry.dimensions[name] for name in sorted(registry.excluded(metric))]
+    return list(dict.fromkeys(place for d in dimensions for fact in facts for place in _places(d, fact, star)))
+
+
+def _places(dimension: Dimension, fact: StarTable, star: Star) -> Iterator[str]:
+    """Where a fact can be cut by a dimension: in the table that describes it, by the key of that, by its own column."""
+    for key, table in fact.refers.items():
+        if table == dimension.of or (dimension.of is None and dimension.column in star[table].columns):
+            yield from (table, f"{fact.name}[{key}]")
+    if dimension.of is None and dimension.column in fact.columns:
+        yield f"{fact.name}[{dimension.column}]"
 
 
 def format_string(metric: Metric) -> str:

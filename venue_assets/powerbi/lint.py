@@ -20,7 +20,7 @@ from venue_assets.powerbi.tmdl import Node, TmdlError, read, unquoted
 
 FUNCTIONS: Final = frozenset(
     {"AVERAGE", "CALCULATE", "COUNTROWS", "DISTINCTCOUNT", "DISTINCTCOUNTNOBLANK", "DIVIDE", "FALSE", "FILTER", "IF"}
-    | {"ISBLANK", "MEDIAN", "NOT", "PERCENTILE.INC", "SELECTEDVALUE", "SUM", "SWITCH", "TRUE", "VALUES"}
+    | {"ISBLANK", "ISFILTERED", "MEDIAN", "NOT", "PERCENTILE.INC", "SELECTEDVALUE", "SUM", "SWITCH", "TRUE", "VALUES"}
 )
 """The DAX that we use, all of it old and common."""
 

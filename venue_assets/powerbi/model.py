@@ -210,7 +210,7 @@ class SemanticModel:
         return Node(
             "measure",
             self.names[metric.name],
-            formula(metric, self.names),
+            formula(metric, self.names, self.registry, self.star),
             {
                 "formatString": format_string(metric),
                 "displayFolder": self.registry.folders[metric.folder].en,

@@ -135,7 +135,7 @@ def _visitors(of: _Fields) -> Page:
                     "visits_by_hour",
                     "clusteredColumnChart",
                     "Visits by local hour of entry · 各进入小时到访人次",
-                    {"Category": of.columns("fact_session", "hour"), "Y": of.metrics("pv")},
+                    {"Category": of.columns("dim_hour", "hour"), "Y": of.metrics("pv")},
                 ),
                 Visual(
                     "visits_by_weekday_and_hour",
@@ -143,7 +143,7 @@ def _visitors(of: _Fields) -> Page:
                     "Visits by weekday and hour · 各星期各小时到访人次",
                     {
                         "Rows": of.columns("dim_date", "weekday"),
-                        "Columns": of.columns("fact_session", "hour"),
+                        "Columns": of.columns("dim_hour", "hour"),
                         "Values": of.metrics("pv"),
                     },
                 ),
@@ -198,8 +198,19 @@ def _customers(of: _Fields) -> Page:
                     "Pieces sold by category · 各品类销售件数",
                     {"Category": of.columns("fact_order_line", "category_id"), "Y": of.metrics("pieces_sold")},
                 ),
+                Visual(
+                    "segment_moves",
+                    "pivotTable",
+                    "Moves between RFM segments, from row to column · RFM 分群变动（行为原分群，列为新分群）",
+                    {
+                        "Rows": of.columns("fact_segment_migration", "previous_segment"),
+                        "Columns": of.columns("fact_segment_migration", "segment"),
+                        "Values": (of.column("fact_segment_migration", "users", "Sum"),),
+                    },
+                    only=(of.column("fact_segment_migration", "is_move"), "true"),
+                ),
             ],
-            (1, 1),
+            (1, 1, 2),
         ),
     ]
     return Page("customers", "Customers and RFM · 顾客与 RFM", visuals)

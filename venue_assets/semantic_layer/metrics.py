@@ -5,7 +5,7 @@ What does not belong here: the tables that metrics are computed on (star.py), an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlglot.errors import ParseError
 Language = Literal["en", "zh"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 
-_FILE: Final = Path(__file__).with_name("metrics.yaml")
+FILE: Final = Path(__file__).with_name("metrics.yaml")
 _MONEY: Final = "currency of the venue"
 
 
@@ -64,18 +64,33 @@ class Aggregate(_Entry):
     having: str | None = None
 
 
-class Metric(_Entry):
+class Figure(_Entry):
+    """What a figure is called and how it is written: a metric, or what single units of an experiment are judged by."""
+
+    label: Text
+    unit: str
+    format: str
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is an amount in the currency of a venue, or one divided by something."""
+        return self.unit.startswith(_MONEY)
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it is written in per cent, and a difference of two in points."""
+        return self.unit == "fraction"
+
+
+class Metric(Figure):
     """A metric. Either an aggregate over one fact, or an expression over other metrics and `parts` of its own."""
 
     name: str = ""
-    label: Text
     symbol: str | None = None
     """As the patent writes it."""
     description: Text
-    unit: str
     folder: str
     better: Literal["up", "down", "none"]
-    format: str
     type: Literal["BIGINT", "DOUBLE", "DECIMAL(18,2)"]
     additive: bool
     """Whether it may be summed over every dimension."""
@@ -100,11 +115,6 @@ class Metric(_Entry):
         return self
 
     @property
-    def is_money(self) -> bool:
-        """Whether it is an amount in the currency of a venue, or one divided by something."""
-        return self.unit.startswith(_MONEY)
-
-    @property
     def aggregate(self) -> Aggregate | None:
         """The figure itself, where it is one aggregate over one fact."""
         return Aggregate(fact=self.fact, sql=self.sql, per=self.per, having=self.having) if self.fact else None
@@ -125,13 +135,22 @@ class Registry:
     dimensions: Mapping[str, Dimension]
     folders: Mapping[str, Text]
     units: Mapping[str, Text]
-    """Every unit of a metric, in words."""
+    """Every unit of a figure, in words."""
+    unit_kpis: Mapping[str, Figure]
+    """What the units of an experiment are judged by besides metrics."""
+    experiment_units: Mapping[str, Text]
+    """What is assigned in an experiment, in the words that follow a number."""
+    segments: Mapping[str, Text]
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self.metrics.values())
 
     def __getitem__(self, name: str) -> Metric:
         return self.metrics[name]
+
+    def kpi(self, name: str) -> Figure:
+        """What an experiment is judged by: a metric, or a figure of single units. Raises KeyError for neither."""
+        return self.metrics.get(name) or self.unit_kpis[name]
 
     def aggregates(self, metric: Metric) -> dict[str, Aggregate]:
         """Every aggregate that a metric rests on, directly or not, by a name that is its own."""
@@ -155,6 +174,9 @@ class Registry:
 class _File(_Entry):
     folders: dict[str, Text]
     units: dict[str, str]
+    unit_kpis: dict[str, Figure]
+    experiment_units: dict[str, Text]
+    segments: dict[str, Text]
     dimensions: dict[str, Dimension]
     metrics: dict[str, Metric]
 
@@ -162,7 +184,7 @@ class _File(_Entry):
 @lru_cache(maxsize=1)
 def registry() -> Registry:
     """Read the registry. Raises RegistryError where it contradicts itself."""
-    return read(_FILE.read_text(encoding="utf-8"))
+    return read(FILE.read_text(encoding="utf-8"))
 
 
 def read(text: str) -> Registry:
@@ -171,15 +193,19 @@ def read(text: str) -> Registry:
     try:
         file = _File.model_validate(yaml.load(text, Loader=loader))  # noqa: S506 (a safe one)
     except yaml.YAMLError as error:
-        raise RegistryError(f"{_FILE.name}: {error}") from None
+        raise RegistryError(f"{FILE.name}: {error}") from None
     except ValidationError as error:
         mistakes = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-        raise RegistryError(f"{_FILE.name}: {mistakes}") from None
+        raise RegistryError(f"{FILE.name}: {mistakes}") from None
     metrics = {name: metric.model_copy(update={"name": name}) for name, metric in file.metrics.items()}
     dimensions = {name: dimension.model_copy(update={"name": name}) for name, dimension in file.dimensions.items()}
-    found = Registry(metrics, dimensions, file.folders, {unit: Text(en=unit, zh=zh) for unit, zh in file.units.items()})
+    units = {unit: Text(en=unit, zh=zh) for unit, zh in file.units.items()}
+    words = (file.unit_kpis, file.experiment_units, file.segments)
+    found = Registry(metrics, dimensions, file.folders, units, *words)
     for metric in found:
         _check(metric, found)
+    for name, figure in found.unit_kpis.items():
+        _check_words(f"unit_kpis.{name}.unit", {figure.unit}, units)
     return found
 
 
@@ -190,19 +216,21 @@ def _check(metric: Metric, found: Registry) -> None:
         except ParseError as error:
             sentence = str(error).splitlines()[0]
             raise RegistryError(
-                f"{_FILE.name}: metrics.{metric.name}.sql: {sql!r} is no expression: {sentence}"
+                f"{FILE.name}: metrics.{metric.name}.sql: {sql!r} is no expression: {sentence}"
             ) from None
     known = list(found.metrics)
-    earlier = set(known[: known.index(metric.name)]) | set(metric.parts)
-    for what, given, expected in (
-        ("sql", metric.names, earlier),
-        ("without", set(metric.without), set(found.dimensions)),
-        ("folder", {metric.folder}, set(found.folders)),
-        ("rest", {metric.rest or metric.name}, set(known)),
-        ("unit", {metric.unit}, set(found.units)),
-    ):
-        if unknown := sorted(set(given) - expected):
-            raise RegistryError(
-                f"{_FILE.name}: metrics.{metric.name}.{what}: {', '.join(unknown)} given; expected are names among "
-                f"{', '.join(sorted(expected)) or 'none'}" + (" (metrics above this one)" if what == "sql" else "")
-            )
+    earlier = {*known[: known.index(metric.name)], *metric.parts}
+    place = f"metrics.{metric.name}"
+    _check_words(f"{place}.sql", metric.names, earlier, " (metrics above this one)")
+    _check_words(f"{place}.without", metric.without, found.dimensions)
+    _check_words(f"{place}.folder", {metric.folder}, found.folders)
+    _check_words(f"{place}.rest", {metric.rest or metric.name}, known)
+    _check_words(f"{place}.unit", {metric.unit}, found.units)
+
+
+def _check_words(place: str, given: Collection[str], expected: Collection[str], which: str = "") -> None:
+    if unknown := sorted(set(given) - set(expected)):
+        raise RegistryError(
+            f"{FILE.name}: {place}: {', '.join(unknown)} given; expected are names among "
+            f"{', '.join(sorted(expected)) or 'none'}{which}"
+        )

@@ -29,6 +29,7 @@ from sqlglot import exp
 
 from edge_collector.contract import STREAMS
 from edge_collector.contract import columns as contract_columns
+from venue_assets.semantic_layer.metrics import FILE as REGISTRY
 from venue_assets.semantic_layer.metrics import registry
 from venue_assets.tables import CatalogueError
 
@@ -251,7 +252,7 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
         "ends_at": "TIMESTAMP",
         "utc_offset_seconds": "BIGINT",
     },
-    "sequence_gaps": {
+    "missing_sequences": {
         "stream": "VARCHAR",
         "gateway_id": "VARCHAR",
         "boot_id": "VARCHAR",
@@ -383,9 +384,9 @@ def _picture(path: Path, name: str) -> Picture:
 
 
 def _code_of(path: Path) -> list[Path]:
-    """What a table in Python is made of: its module, those beside it that are no tables, and all methods."""
+    """What a table in Python is made of: its module, those beside it that are no tables, all methods, and labels."""
     beside = [file for file in sorted(path.parent.glob("*.py")) if not file.with_suffix(".yaml").exists()]
-    return [path.with_suffix(".py"), *beside, *sorted((_FOLDER.parent / "methods").rglob("*.py"))]
+    return [path.with_suffix(".py"), *beside, *sorted((_FOLDER.parent / "methods").rglob("*.py")), REGISTRY]
 
 
 def _digest(files: Iterable[Path]) -> str:

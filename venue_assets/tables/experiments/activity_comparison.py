@@ -17,18 +17,8 @@ import pyarrow as pa
 from edge_collector.experiment import KPIS
 from venue_assets.methods.effect import Effect, NotComputable
 from venue_assets.methods.matched_weekdays import matched_weekdays
-from venue_assets.tables.experiments.wording import Shown
+from venue_assets.tables.experiments.wording import Shown, quoted
 
-KPIS_ZH: Final = {
-    "pf_range": "经过人数",
-    "gmv": "成交总额",
-    "pv": "到访人次",
-    "uv": "到访人数",
-    "ocr": "进店率",
-    "completed_orders": "成交订单数",
-    "paying_users": "付费人数",
-    "lov_mean_seconds": "平均停留时长",
-}
 _COMPARED: Final = ("pf_range", *KPIS["venue_day"])
 _ALPHA: Final = 0.05 / len(_COMPARED)
 _SCHEMA: Final = pa.schema(
@@ -103,13 +93,16 @@ def _compared(days: pl.DataFrame) -> Iterator[dict[str, Any]]:
 def _sentences(
     shown: Shown, activity: str, earlier: list[str], n: tuple[int, int], found: Effect | NotComputable
 ) -> tuple[str, str]:
-    kpi_zh = KPIS_ZH[shown.kpi]
-    others, others_zh = ", ".join(earlier) or "days without an activity", "、".join(earlier) or "无活动的日子"
+    kpi, kpi_zh = shown.label
+    others, others_zh = (
+        ", ".join(earlier) or "days without an activity",
+        "、".join(map(quoted, earlier)) or "无活动的日子",
+    )
     if isinstance(found, NotComputable):
         why, why_zh = _WHY[found.cause]
         return (
-            f"not randomised: {shown.kpi} of {activity} cannot be compared with {others}: {why}.",
-            f"并非随机试验：{activity} 的{kpi_zh}无法与{others_zh}比较：{why_zh}。",
+            f"not randomised: {activity} cannot be compared with {others} in {kpi}: {why}.",
+            f"并非随机试验：{quoted(activity)}的{kpi_zh}无法与{others_zh}比较：{why_zh}。",
         )
     low, high = (shown.number(end) for end in found.interval)
     level = f"{100 * (1 - found.alpha):.3g}"
@@ -118,14 +111,15 @@ def _sentences(
         than, than_zh = ("higher than", "高于") if found.effect > 0 else ("lower than", "低于")
     mean, other_mean, difference = shown.values(0, found)
     en = (
-        f"not randomised: {shown.kpi} of {activity} is {than} that of {others} on the same weekdays: {mean} against "
+        f"not randomised: {activity} is {than} {others} in {kpi} on the same weekdays: {mean} against "
         f"{other_mean} a day, {difference} ({level} % interval {low} to {high}), {n[0]} and {n[1]} days; whatever else "
         "differed between these days is part of the difference."
     )
     mean, other_mean, difference = shown.values(1, found)
     zh = (
-        f"并非随机试验：按相同星期几比较，{activity} 的{kpi_zh}{than_zh}{others_zh}：每天 {mean} 对 {other_mean}，"
-        f"{difference}（{level}% 置信区间 {low} 至 {high}），{n[0]} 与 {n[1]} 天；这些日子之间的其他差异也包含在内。"
+        f"并非随机试验：按相同星期几比较，{quoted(activity)}的{kpi_zh}{than_zh}{others_zh}：每天 {mean} 对 "
+        f"{other_mean}，{difference}（{level}% 置信区间 {low} 至 {high}），{n[0]} 与 {n[1]} 天；"
+        "这些日子之间的其他差异也包含在内。"
     )
     return en, zh
 

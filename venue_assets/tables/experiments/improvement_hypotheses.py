@@ -22,7 +22,9 @@ from venue_assets.methods.effect import Effect
 from venue_assets.methods.matched_weekdays import matched_weekdays
 from venue_assets.methods.sample_size import planned_continuous_variance, planned_ratio_variance
 from venue_assets.methods.two_sample import Sample
+from venue_assets.semantic_layer.metrics import registry
 from venue_assets.tables.experiments.proposal import ALPHA, LONGEST, RECENT, Finding, block, one_line, sentences
+from venue_assets.tables.experiments.wording import quoted
 
 FEWEST: Final = 50
 """Visits of a group, and of all others, below which nothing is said of it."""
@@ -124,10 +126,10 @@ class _Step:
 
 
 _STEPS: Final = (
-    _Step("walk_in", ("people who walk in per passer-by", "经过者中进店的比例"), "ocr", "venue_day"),
+    _Step("walk_in", ("people who walk in per passer-by", "路过者中进店的比例"), "ocr", "venue_day"),
     _Step("recognised", ("recognised visits per person who walks in", "进店者中被识别的比例"), "pv", "venue_day"),
     _Step("buying", ("share of recognised visits with an order", "到访中下单的比例"), "conversion", "visit"),
-    _Step("payers", ("known payers per completed order", "每个成交订单的付费会员数"), "paying_users", "venue_day"),
+    _Step("payers", ("known payers per completed order", "每个成交订单的付费用户数"), "paying_users", "venue_day"),
 )
 
 
@@ -262,14 +264,17 @@ def _groups(visits: pl.DataFrame, trees: Sequence[str]) -> Iterator[_Group]:
         leaves = tree.apply(visits).to_numpy()
         for leaf, rule in rules(tree, get_args(VisitorCovariate)).items():
             rule = one_line(rule)
-            yield _Group("leaf", rule, (f"visits of the leaf with {rule}", f"叶节点（{rule}）的到访"), leaves == leaf)
+            yield _Group(
+                "leaf", rule, (f"visits of the leaf with {rule}", f"叶节点{quoted(rule)}的到访"), leaves == leaf
+            )
     segments = visits["segment"].fill_null(NEW)
     for segment in sorted(segments.unique()):
-        words = (f"visits of segment {segment}", f"{segment} 分群的到访")
+        named = registry().segments[segment].zh if segment in registry().segments else quoted(segment)
+        words = (f"visits of segment {segment}", f"{named}分群的到访")
         if segment == NEW:
             words = (
                 "visits of segment new, people not there in the 365 dates before",
-                "new 分群（此前 365 天未到访者）的到访",
+                f"{named}（此前 365 天未到访者）分群的到访",
             )
         yield _Group("segment", segment, words, (segments == segment).to_numpy())
     for hour in sorted(visits["hour"].unique()):

@@ -11,7 +11,7 @@ from typing import Final
 
 from venue_assets.methods.effect import Effect
 from venue_assets.methods.sample_size import minimum_sample_size
-from venue_assets.tables.experiments.wording import Shown
+from venue_assets.tables.experiments.wording import Shown, unit_words
 
 ALPHA: Final = 0.05
 RECENT: Final = 7
@@ -61,25 +61,15 @@ class Finding:
         return ceil(2 * self.required_n / self.units_a_day)
 
 
-_UNITS: Final = {"visit": ("visits", "次到访"), "venue_day": ("days", "天")}
-_KPIS_ZH: Final = {
-    "conversion": "转化率",
-    "amount": "每次到访的消费金额",
-    "ocr": "进店率",
-    "pv": "到访人次",
-    "paying_users": "付费人数",
-}
-
-
 def sentences(f: Finding, currency: str) -> tuple[str, str]:
     """What was found and what is worth testing, in English and Chinese."""
     tested = Shown.of(f.kpi, currency)
     # The ratio of a step is a fraction, whatever its test is judged by.
-    seen = Shown("ratio", 100, 1, (" %", "%"), (" points", " 个百分点")) if f.dimension == "funnel" else tested
+    seen = Shown.fraction(f.words) if f.dimension == "funnel" else tested
     compared = Effect(f.norm, f.observed, 1.0)
     low, high = (seen.number(end) for end in f.interval)
     level, gain = f"{100 * f.level:.4g}", f"{100 * f.expected_gain:.1f}"
-    (unit, unit_zh), kpi_zh = _UNITS[f.unit], _KPIS_ZH[f.kpi]
+    (unit, unit_zh), (kpi, kpi_zh) = unit_words(f.unit), tested.label
     said = []
     for language in (0, 1):
         observed, norm, difference = seen.values(language, compared)
@@ -93,11 +83,11 @@ def sentences(f: Finding, currency: str) -> tuple[str, str]:
         )
     else:
         en = (
-            f"{f.words[0]}: {f.kpi} {observed} against {norm} of all visits, {difference} ({level} % interval {low} "
+            f"{f.words[0]}: {kpi} {observed} against {norm} of all visits, {difference} ({level} % interval {low} "
             f"to {high}), {f.n:,} of {f.of:,} visits without a treatment"
         )
     en += (
-        f"; worth testing: {delta} of {f.kpi}, {f.required_n:,} {unit} per arm, about {f.days:,} "
+        f"; worth testing: {delta} of {kpi}, {f.required_n:,} {unit} per arm, about {f.days:,} "
         f"{'day' if f.days == 1 else 'days'} at the present traffic, for {gain} % more in all"
     )
     observed, norm, difference, delta = said[1]

@@ -11,6 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from venue_assets.pictures.shares import Chart, Panel
+from venue_assets.tables.experiments.wording import unit_words
 
 _GIVEN: Final = """
 SELECT s.experiment_id, s.leaf, s.assigned_on, s.arm, (s.units + s.refused)::BIGINT AS units
@@ -18,7 +19,6 @@ FROM bandit_statistics AS s
 JOIN experiment_arms AS a ON a.experiment_id = s.experiment_id AND a.arm = s.arm
 """
 _EXPERIMENTS: Final = "SELECT experiment_id, first_date, unit, reward_days FROM experiments"
-_UNITS: Final = {"visit": "visits", "user": "users"}
 _LEVEL: Final = 0.005
 """Shares that are written alike do not lead each other."""
 
@@ -42,7 +42,7 @@ def _chart(
     leaves: Sequence[Sequence[Row]], given: Sequence[Given], first_date: date, unit: str, reward_days: int
 ) -> Chart:
     """Of one bandit; `leaves` are the rows of each leaf, `given` what its units were given."""
-    units, plans = _UNITS[unit], [{row["arm"]: row["share"] for row in rows} for rows in leaves]
+    (units, _), plans = unit_words(unit), [{row["arm"]: row["share"] for row in rows} for rows in leaves]
     heads = [rows[0] for rows in leaves]
     expected = [head["forecast"] for head in heads]
     together = Panel(f"all {units} (about {sum(expected):,} expected)", _summed(given), _weighted(plans, expected))

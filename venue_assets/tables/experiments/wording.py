@@ -6,23 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from venue_assets.methods.effect import Effect, NotComputable
+from venue_assets.semantic_layer.metrics import registry
 from venue_assets.tables.experiments.trial import Trial
 
-_UNITS: Final = {"visit": ("visits", "次到访"), "user": ("users", "位用户"), "venue_day": ("days", "天")}
-_KPIS_ZH: Final = {
-    "conversion": "转化率",
-    "amount": "消费金额",
-    "orders": "订单数",
-    "visits": "到访次数",
-    "dwell_seconds": "停留时长",
-    "gmv": "成交总额",
-    "pv": "到访人次",
-    "uv": "到访人数",
-    "ocr": "进店率",
-    "completed_orders": "成交订单数",
-    "paying_users": "付费人数",
-    "lov_mean_seconds": "平均停留时长",
-}
 _REASONS_ZH: Final = {
     "empty_control": "对照组没有样本，无从比较。",
     "empty_arm": "该组没有样本。",
@@ -33,26 +19,51 @@ _REASONS_ZH: Final = {
 }
 
 
+def kpi_label(kpi: str) -> tuple[str, str]:
+    """What the registry calls a KPI, within a sentence, in English and Chinese."""
+    label = registry().kpi(kpi).label
+    # GMV and the like keep their capitals.
+    return label.en if label.en[1:2].isupper() else label.en[:1].lower() + label.en[1:], label.zh
+
+
+def quoted(name: str) -> str:
+    """An id of the site within a Chinese sentence: it is in another script, and the site has no Chinese name of it."""
+    return f"「{name}」"
+
+
+def unit_words(unit: str) -> tuple[str, str]:
+    """What is assigned, as it follows a number, in English and Chinese."""
+    words = registry().experiment_units[unit]
+    return words.en, words.zh
+
+
 @dataclass(frozen=True)
 class Shown:
     """How values of a KPI are written: times `factor`, with so many decimals, and a unit behind values and steps."""
 
-    kpi: str
-    factor: int
-    decimals: int
+    label: tuple[str, str]
+    """Within a sentence, in English and Chinese; so are the units."""
+    factor: int = 1
+    decimals: int = 2
     unit: tuple[str, str] = ("", "")
-    """In English and Chinese."""
     step: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, kpi: str, currency: str) -> Shown:
-        if kpi in ("conversion", "ocr"):
-            return cls(kpi, 100, 1, (" %", "%"), (" points", " 个百分点"))
-        if kpi in ("amount", "gmv"):
-            return cls(kpi, 1, 2, (f" {currency}", f" {currency}"))
-        if kpi in ("dwell_seconds", "lov_mean_seconds"):
-            return cls(kpi, 1, 0, (" s", " 秒"))
-        return cls(kpi, 1, 2)
+        """As the registry has the KPI written; means of what is counted have decimals."""
+        figure, label = registry().kpi(kpi), kpi_label(kpi)
+        if figure.is_fraction:
+            return cls.fraction(label)
+        if figure.is_money:
+            return cls(label, unit=(f" {currency}", f" {currency}"))
+        if figure.unit == "s":
+            unit = registry().units[figure.unit]
+            return cls(label, decimals=0, unit=(f" {unit.en}", f" {unit.zh}"))
+        return cls(label)
+
+    @classmethod
+    def fraction(cls, label: tuple[str, str]) -> Shown:
+        return cls(label, 100, 1, (" %", "%"), (" points", " 个百分点"))
 
     def values(self, language: int, found: Effect) -> tuple[str, str, str]:
         """The means of arm and control, and their difference."""
@@ -81,7 +92,7 @@ class Gate:
 
 def running(trial: Trial, gate: Gate, counts: tuple[int, int], names: tuple[str, str]) -> tuple[str, str]:
     """Before the verdict: counts, and how long it will take. `gate` is that of the arm that lacks most."""
-    en, zh = _UNITS[trial.unit]
+    en, zh = unit_words(trial.unit)
     (arm, control), (n_arm, n_control) = names, counts
     if gate.required_n is None:
         needed, needed_zh = "how many are needed is not known yet", "尚不知需要多少"
@@ -97,7 +108,7 @@ def running(trial: Trial, gate: Gate, counts: tuple[int, int], names: tuple[str,
 
 def not_enough(trial: Trial, gate: Gate) -> tuple[str, str]:
     """The last date came first."""
-    en, zh = _UNITS[trial.unit]
+    en, zh = unit_words(trial.unit)
     if gate.samples_needed is None:
         return (
             f"not enough samples: how many are needed cannot be said, because {gate.arm} or the control has fewer than "
@@ -117,14 +128,14 @@ def _days(gate: Gate) -> tuple[str, str]:
     if gate.days_needed is None:
         return ", and at present none come", "，目前没有新增"
     return (
-        f", about {gate.days_needed:,} {'day' if gate.days_needed == 1 else 'days'}",
-        f"，约需 {gate.days_needed:,} 天",
+        f", about {gate.days_needed:,} {'day' if gate.days_needed == 1 else 'days'} at the present pace",
+        f"，按目前速度约需 {gate.days_needed:,} 天",
     )
 
 
 def withheld(trial: Trial, p_value: float, counts: list[tuple[str, int]]) -> tuple[str, str]:
     """The arms did not get the units that they were meant to get."""
-    en, zh = _UNITS[trial.unit]
+    en, zh = unit_words(trial.unit)
     listed = ", ".join(f"{n:,} with {arm}" for arm, n in counts)
     listed_zh = "，".join(f"{arm} 组 {n:,}" for arm, n in counts)
     p = _p_value(p_value)
@@ -150,12 +161,12 @@ def verdict(
     better = found.effect > 0 if p_value < trial.alpha else None
     low, high = (shown.number(end) for end in found.interval)
     level, p = f"{100 * (1 - found.alpha):.3g}", _p_value(p_value)
-    (n_arm, n_control), (unit, unit_zh) = counts, _UNITS[trial.unit]
-    kpi_zh = _KPIS_ZH[shown.kpi]
+    (n_arm, n_control), (unit, unit_zh) = counts, unit_words(trial.unit)
+    (kpi, kpi_zh), (decides, decides_zh) = shown.label, kpi_label(trial.kpi)
     claim, claim_zh = _claim(trial, *names, better)
     arm, control, difference = shown.values(0, found)
     en = (
-        f"{claim}: {shown.kpi} {arm} against {control}, {difference} "
+        f"{claim}: {kpi} {arm} against {control}, {difference} "
         f"({level} % interval {low} to {high}), {p}, n = {n_arm:,} and {n_control:,} {unit}"
     )
     arm, control, difference = shown.values(1, found)
@@ -173,13 +184,13 @@ def verdict(
         (method == "adaptive", "every unit weighted by the share its arm had", "每个样本按其分组当时的比例加权"),
         (
             method == "cuped",
-            f"adjusted for the {shown.kpi} of the same people in the 28 days before",
+            f"adjusted for the {kpi} of the same people in the 28 days before",
             f"已按同一批人此前 28 天的{kpi_zh}校正",
         ),
         (
             blocked,
-            f"no claim on {shown.kpi}, because {trial.kpi}, which decides, does not differ",
-            f"起决定作用的{_KPIS_ZH[trial.kpi]}没有差异，故不就{kpi_zh}下结论",
+            f"no claim on {kpi}, because {decides}, which decides, does not differ",
+            f"起决定作用的{decides_zh}没有差异，故不就{kpi_zh}下结论",
         ),
     )
     said = [(remark, remark_zh) for holds, remark, remark_zh in remarks if holds]
@@ -188,10 +199,10 @@ def verdict(
 
 def not_stated(kpi: str, names: tuple[str, str], why: NotComputable) -> tuple[str, str]:
     """All gates held, and still there is nothing to compare."""
-    arm, control = names
+    (arm, control), (label, label_zh) = names, kpi_label(kpi)
     return (
-        f"{arm} against {control}: no effect on {kpi} can be stated. {why.reason}",
-        f"{arm} 对 {control}：无法给出对{_KPIS_ZH[kpi]}的影响。{_REASONS_ZH[why.cause]}",
+        f"{arm} against {control}: no effect on {label} can be stated. {why.reason}",
+        f"{arm} 对 {control}：无法给出对{label_zh}的影响。{_REASONS_ZH[why.cause]}",
     )
 
 

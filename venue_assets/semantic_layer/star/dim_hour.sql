@@ -1,0 +1,1 @@
+SELECT unnest(range(24))::INTEGER AS hour
