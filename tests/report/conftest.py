@@ -100,7 +100,7 @@ class Looked:
 
 
 _TOO_WIDE = """() => [...document.querySelectorAll('html, body, body *')]
-  .filter(e => !e.closest('svg, .scroll, .hidden, script, style'))
+  .filter(e => !e.closest('svg, .scroll, .hidden, .outline, .stacks thead, script, style'))
   .filter(e => getComputedStyle(e).display !== 'inline' && e.scrollWidth > e.clientWidth + 1)
   .map(e => `${e.tagName}.${e.className}: ${e.scrollWidth} > ${e.clientWidth}: ${e.textContent.slice(0, 40)}`)"""
 

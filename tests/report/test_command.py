@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.cli.test_commands import done, is_refused, venue
+from tests.cli.commands import done, is_refused, venue
 from tests.report.conftest import LAST
 from venue_assets.home import Home
 from venue_assets.report.files import write_report

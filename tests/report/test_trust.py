@@ -52,10 +52,14 @@ def test_over_an_activity_dates_without_any_record_of_its_venue_are_named(writab
     assert "harbour" not in said.partition("without any record")[2]  # the activity is not there
 
 
-def test_missing_numbers_are_those_of_the_publication_where_it_tells_them(writable: Database) -> None:
-    writable.execute("DROP TABLE IF EXISTS main.sequence_gaps")
-    writable.execute(
-        "CREATE TABLE main.sequence_gaps(event_date DATE, stream VARCHAR, gateway_id VARCHAR, missing BIGINT)"
-    )
-    writable.execute(f"INSERT INTO main.sequence_gaps VALUES ('{LAST}', 'orders', 'sim_harbour', 4321)")
+def test_missing_numbers_are_those_of_the_gaps_each_once(writable: Database) -> None:
+    writable.execute("DELETE FROM raw.sequence_gaps")
+    for day, first, missing in (("2026-01-05", 1, 2), ("2026-01-12", 5, 4321), (str(LAST), 5, 4321)):
+        writable.execute(
+            "INSERT INTO raw.sequence_gaps BY NAME SELECT $day::DATE AS event_date, 'orders' AS stream, "
+            "'sim_harbour' AS gateway_id, 'b1' AS boot_id, $first AS first_missing, $first + $missing - 1 AS "
+            "last_missing, $missing AS missing",
+            {"day": day, "first": first, "missing": missing},
+        )
     assert "; 4,321 numbers missing." in trust_of(writable)
+    assert " 4,321 numbers missing" in trust_of(writable, "winter_fair"), "two dates tell of it"

@@ -55,7 +55,10 @@ def _funnel(row: Mapping[str, Any], top: float) -> Iterator[str]:
             wide = _BARS * value / largest
             if wide > 0:
                 yield box(left, y, wide, _BAR, colour, stroke="none")
-            share = f" ({100 * value / before:.1f} per 100 above)" if before else ""
+            # The terminal counts whom it recognises: the others were not lost on the way from the entrance.
+            share = (
+                f" ({'recognised: ' if name == 'pv' else ''}{100 * value / before:.1f} per 100 above)" if before else ""
+            )
             if before is not None and value > before:
                 share = " (more than above: people were missed)"
             yield text(left + wide + 8, y + _BAR - 7, f"{value:,.0f}{share}", anchor="start")

@@ -35,6 +35,17 @@ def area(boxes: Iterable[tuple[float, float, float, float]], fill: str) -> str:
     return f'<path d="{"".join(paths)}" fill="{fill}"/>'
 
 
+def curve(points: Iterable[tuple[float, float]], stroke: str) -> str:
+    """Straight lines from point to point."""
+    places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{places}" fill="none" stroke="{stroke}" stroke-width="2"/>'
+
+
+def dot(x: float, y: float, fill: str) -> str:
+    """A point."""
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{fill}"/>'
+
+
 def line(x1: float, y1: float, x2: float, y2: float, *, stroke: str = "black", dashed: bool = False) -> str:
     """A straight line."""
     dashes = ' stroke-dasharray="3 3"' if dashed else ""

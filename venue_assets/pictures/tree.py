@@ -5,7 +5,7 @@ A tree is drawn from its `to_dict`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,34 @@ class Wording:
     more: str = "and {} more"
     tests: bool = True
     """Whether p-values are told."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A node in words: who gets there and what it is; then the nodes below it."""
+
+    words: str
+    below: Sequence[Branch]
+
+
+def outline(tree: Mapping[str, Any], wording: Wording = Wording()) -> Branch:
+    """A tree in words, for whom a drawing is too wide or cannot be seen; every level is named."""
+    nodes = {node["id"]: node for node in tree["nodes"]}
+
+    def branch(number: int, who: str) -> Branch:
+        node = nodes[number]
+        split = node["split"]
+        said = ", ".join(_inner(node, wording) if split else _leaf(node, wording))
+        if not split:
+            sides: tuple[str, ...] = ()
+        elif split["cut"] is not None:
+            sides = tuple(side for (side,) in _labels(split, wording))
+        else:
+            sides = tuple(", ".join(map(str, split[levels])) for levels in ("levels", "other_levels"))
+        below = [branch(child, side) for child, side in zip(node["children"], sides, strict=True)]
+        return Branch(f"{who}: {said}" if who else said, below)
+
+    return branch(1, "")
 
 
 def forest(trees: Iterable[tuple[str, Mapping[str, Any]]], wording: Wording = Wording()) -> str:

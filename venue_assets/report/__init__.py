@@ -2,6 +2,7 @@
 
 subject.py          what it is about: a date or an activity, its venues
 figures.py          metrics, asked through the semantic layer, with the days that they are compared with
+losses.py           what did not arrive, and so which dates are damaged
 people.py trials.py trust.py
                     what the registry cannot say, from published tables
 findings.py comparisons.py trial_findings.py

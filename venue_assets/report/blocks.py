@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from venue_assets.pictures.tree import Branch
+
 Tone = Literal["good", "bad", "neutral"]
 
 
@@ -33,6 +35,8 @@ class Card:
     tone: Tone = "neutral"
     tone_word: str = ""
     compared: str = ""
+    basis: str = ""
+    """The days behind the comparison, in words."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Block:
     """Name and label of the metrics shown, whose definitions are linked."""
     spec: dict[str, Any] | None = None
     svg: str | None = None
+    outline: Branch | None = None
+    """The drawing in words, in its place where there is not the width for it."""
     tiles: Sequence[Tile] = ()
     table: Table | None = None
     open_table: bool = False

@@ -19,11 +19,12 @@ Spec = dict[str, Any]
 
 BLUE: Final = "#0072B2"
 ORANGE: Final = "#E69F00"
+VERMILION: Final = "#D55E00"
 SKY: Final = "#56B4E9"
 GREY: Final = "#8A8F98"
 INK: Final = "#1B2430"
 PALE: Final = "#D8DEE6"
-ARMS: Final = (GREY, ORANGE, SKY, "#009E73", "#F0E442", BLUE, "#D55E00", "#CC79A7", "#000000")
+ARMS: Final = (GREY, ORANGE, SKY, "#009E73", "#F0E442", BLUE, VERMILION, "#CC79A7", "#000000")
 """The control is grey. More arms begin anew."""
 HEAT: Final = ("#F1F6FA", "#9CC7E3", "#2F86BE", "#00456E")
 """From nothing to much: lightness alone tells."""
@@ -62,17 +63,27 @@ _CONFIG: Final = {
 }
 
 
-def bars(rows: Sequence[Row], *, label: str, value: str, text: str) -> Spec:
+def bars(rows: Sequence[Row], *, label: str, value: str, text: str, series: Sequence[str] = ()) -> Spec:
     """Horizontal bars in the order of the rows, each with its name above it and its figure beside that.
 
-    Names above leave the whole width to the bars, on a telephone too.
+    Names above leave the whole width to the bars, on a telephone too. With two `series`, bars are coloured by theirs;
+    behind one with a `whole` that is drawn palely.
     """
-    high = alt.Chart(alt.NamedData(name="rows")).encode(y=_in_order(label, axis=None))
-    bar = high.mark_bar(height=14, yOffset=8, cornerRadiusEnd=2, color=BLUE).encode(
-        x=alt.X(f"{value}:Q", axis=None, scale=alt.Scale(domainMin=0)), tooltip=_tips(label, text)
+    names = [row[label] for row in rows]
+    high = alt.Chart(alt.NamedData(name="rows")).encode(
+        y=alt.Y(f"{label}:N", sort=names, scale=alt.Scale(domain=names, paddingInner=0.1), axis=None)
     )
+    bare = high.mark_bar(height=14, yOffset=8, cornerRadiusEnd=2, color=BLUE)
+    bar = bare.encode(x=_from_zero(value), tooltip=_tips(label, text))
+    if series:
+        colours = alt.Scale(domain=list(series), range=[BLUE, VERMILION][: len(series)])
+        bar = bar.encode(color=alt.Color("series:N", scale=colours, legend=alt.Legend(title=None)))
+    layers = [bar]
+    if any("whole" in row for row in rows):
+        behind = bare.transform_filter("isValid(datum.whole)").encode(x=_from_zero("whole"), color=alt.value(PALE))
+        layers = [behind, bar]
     return _spec(
-        alt.layer(bar, *_captions(high, label, text)).properties(width="container", height=46 * len(rows)), rows
+        alt.layer(*layers, *_captions(high, label, text)).properties(width="container", height=46 * len(rows)), rows
     )
 
 
@@ -98,7 +109,7 @@ def over_the_day(rows: Sequence[Row], *, names: Sequence[str], starts: int, y: s
     )
     colour = alt.Color(
         "series:N",
-        scale=alt.Scale(domain=list(names), range=[BLUE, ORANGE][: len(names)]),
+        scale=alt.Scale(domain=list(names), range=[BLUE, VERMILION][: len(names)]),
         legend=alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=3) if len(names) > 1 else None,
     )
     first = alt.datum.series == names[0]
@@ -176,36 +187,35 @@ def stacked_days(
     colours: Sequence[str],
     y: str,
     share: bool = False,
-    last: str | None = None,
+    apart: tuple[str, str] | None = None,
 ) -> Spec:
-    """A stacked column per date; `last` is a label set apart in bold."""
+    """A stacked column per date; `apart` is the date of one that is set apart, paler, and what is written above it."""
     days = list(dict.fromkeys(row["day"] for row in rows))
-    bold: Any = (
-        {"condition": {"test": f"datum.value === '{last}'", "value": "bold"}, "value": "normal"} if last else "normal"
-    )
-    chart = (
-        alt.Chart(alt.NamedData(name="rows"))
-        .mark_bar()
-        .encode(
-            x=alt.X(
-                "day:N", sort=days, title=None,
-                axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False, labelFontWeight=bold),
-                scale=alt.Scale(paddingInner=0.18),
-            ),
-            y=alt.Y(
-                "value:Q", title=y, stack="normalize" if share else "zero",
-                axis=alt.Axis(tickCount=5, format=".0%" if share else ",.0f"),
-            ),
-            color=alt.Color(
-                "series:N", sort=list(series), scale=alt.Scale(domain=list(series), range=list(colours)),
-                legend=alt.Legend(title=None),
-            ),
-            order=alt.Order("place:Q"),
-            tooltip=_tips("day", "series", "figure"),
+    base = alt.Chart(alt.NamedData(name="rows")).encode(
+        x=alt.X(
+            "day:N", sort=days, title=None,
+            axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=6, ticks=False),
+            scale=alt.Scale(paddingInner=0.18),
         )
-        .properties(width="container", height=220)
     )  # fmt: skip
-    return _spec(chart, rows)
+    bar = base.mark_bar().encode(
+        y=alt.Y(
+            "value:Q", title=y, stack="normalize" if share else "zero",
+            axis=alt.Axis(tickCount=5, format=".0%" if share else ",.0f"),
+        ),
+        color=alt.Color(
+            "series:N", sort=list(series), scale=alt.Scale(domain=list(series), range=list(colours)),
+            legend=alt.Legend(title=None, offset=18 if apart else 4),
+        ),
+        order=alt.Order("place:Q"),
+        opacity=alt.condition(alt.datum.day == apart[0], alt.value(0.6), alt.value(1)) if apart else alt.Undefined,
+        tooltip=_tips("day", "series", "figure"),
+    )  # fmt: skip
+    layers: list[alt.Chart] = [bar]
+    if apart:
+        named = base.transform_filter((alt.datum.day == apart[0]) & (alt.datum.series == series[0]))
+        layers += [named.mark_text(fontWeight="bold", text=apart[1]).encode(y=alt.value(-8))]
+    return _spec(alt.layer(*layers).properties(width="container", height=220), rows)
 
 
 def progress(rows: Sequence[Row]) -> Spec:
@@ -213,7 +223,7 @@ def progress(rows: Sequence[Row]) -> Spec:
     base = alt.Chart(alt.NamedData(name="rows")).encode(y=_in_order("arm", axis=None))
     layers = [
         base.mark_bar(height=14, yOffset=8, color=BLUE, cornerRadiusEnd=2).encode(
-            x=alt.X("n:Q", axis=None, scale=alt.Scale(domainMin=0)), tooltip=_tips("arm", "text")
+            x=_from_zero("n"), tooltip=_tips("arm", "text")
         ),
         base.transform_filter("isValid(datum.required)")
         .mark_tick(height=16, thickness=3, yOffset=8.5, color=INK, opacity=1)
@@ -261,6 +271,10 @@ def _captions(base: alt.Chart, name: str, figure: str, *, above: int = 8, left: 
 
 def _in_order(field: str, **more: Any) -> alt.Y:
     return alt.Y(f"{field}:N", sort=None, scale=alt.Scale(paddingInner=0.1), **more)
+
+
+def _from_zero(field: str) -> alt.X:
+    return alt.X(f"{field}:Q", axis=None, scale=alt.Scale(domainMin=0))
 
 
 def _tips(*fields: str) -> list[alt.Tooltip]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from statistics import median
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import duckdb
 
+from venue_assets.report.losses import Cause, Damaged, damaged
 from venue_assets.report.subject import Subject, Venue
 from venue_assets.report.wording import span
 from venue_assets.semantic_layer.metrics import Metric, registry
@@ -43,8 +44,22 @@ BUSY: Final = ("pv", "pf_entrance", "pf_range", "completed_orders")
 HISTORY: Final = 28
 """Dates of the charts over time, and before a date in which comparable days are looked for."""
 
+SETTLED: Final = HISTORY
+"""Dates of records that a date needs before it, for people who are new there to be new: at the start all are."""
+STREAMS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("uv", "pv", "new_visitors", "returning_visitors", "lov_median_seconds"), ("face_visits",)),
+    "pf_range": ("boundary_counts",),
+    "pf_entrance": ("entrance_counts",),
+    "ocr": ("boundary_counts", "entrance_counts"),
+    "recognition_share": ("entrance_counts", "face_visits"),
+    "conversion": ("face_visits", "orders"),
+    **dict.fromkeys(("gmv", "completed_orders", "average_order_value", "paying_users"), ("orders",)),
+}
+"""What a figure rests on: it can be known where the venue has all of them."""
+
 VARIOUS: Final = "*"
 """In the place of an activity's name, where comparable days had several."""
+_OF_NEW: Final = ("new_visitors", "returning_visitors")
 _ESTIMATED: Final = ("pf_entrance", "ocr", "recognition_share")
 """What rests on entrance counts."""
 
@@ -68,6 +83,12 @@ class Figure:
     """Whether it rests on a count of people that is estimated."""
     interval: tuple[float, float] | None = None
     """Where it is an estimate with an interval."""
+    damaged: Mapping[date, frozenset[Cause]] = field(default_factory=dict)
+    """Comparable days that are left out, for records that the figure rests on are missing."""
+    incomplete: frozenset[Cause] = frozenset()
+    """Why the figure itself is too low, where it is of one date."""
+    settling: date | None = None
+    """Where comparable days are left out as too near to the start of records: that date."""
 
 
 class Asker:
@@ -111,12 +132,15 @@ class Asker:
     @cached_property
     def daily(self) -> Mapping[str, Mapping[date, Row]]:
         """All figures of each venue on each date with records, over the history and its comparable days."""
-        first = min(self.subject.last - timedelta(days=HISTORY), self.subject.first)
         found: dict[str, dict[date, Row]] = defaultdict(dict)
-        where = f"event_date BETWEEN DATE '{first}' AND DATE '{self.subject.last}'"
+        where = f"event_date BETWEEN DATE '{self._earliest}' AND DATE '{self.subject.last}'"
         for row in self.ask([*CARDS, *OTHERS], ["event_date", "venue_id"], where):
             found[row["venue_id"]][row["event_date"]] = row
         return found
+
+    @property
+    def _earliest(self) -> date:
+        return min(self.subject.last - timedelta(days=HISTORY), self.subject.first)
 
     @cached_property
     def _whole(self) -> Mapping[str, Row]:
@@ -143,10 +167,38 @@ class Asker:
             if is_possible(registry()[name], venue)
         }
 
+    def since(self, venue: Venue) -> date:
+        """The first date of the venue's records."""
+        return self._since[venue.venue_id]
+
+    @cached_property
+    def _since(self) -> Mapping[str, date]:
+        found = self.rows("SELECT venue_id, min(event_date) AS since FROM metrics.primary_metrics GROUP BY venue_id")
+        return {row["venue_id"]: row["since"] for row in found}
+
+    def damaged(self, venue: Venue) -> Damaged:
+        """The damaged dates among those of `daily`, and of an activity among those that it is compared with."""
+        return self._damaged.get(venue.venue_id, {})
+
+    @cached_property
+    def _damaged(self) -> Mapping[str, Damaged]:
+        year = timedelta(days=365 if self.subject.is_activity else 0)
+        return damaged(self.rows, min(self._earliest, self.subject.first - year), self.subject.last)
+
+    def is_settled(self, venue: Venue, day: date) -> bool:
+        """Whether there are records long enough before a date for people who are new there to be new."""
+        return day - self.since(venue) >= timedelta(days=SETTLED)
+
     def _figure(self, metric: Metric, row: Row, venue: Venue) -> Figure:
-        days = self.daily.get(venue.venue_id, {})
+        days, harm = self.daily.get(venue.venue_id, {}), self._harm(metric, venue)
         comparable = [self.subject.last - timedelta(days=7 * n) for n in range(1, 5)]
-        known = {day: _figure_of(metric, days[day], venue) for day in comparable if day in days}
+        comparable = [] if self.subject.is_activity else comparable
+        early = [day for day in comparable if metric.name in _OF_NEW and not self.is_settled(venue, day)]
+        known = {
+            day: _figure_of(metric, days[day], venue)
+            for day in comparable
+            if day in days and day not in harm and day not in early
+        }
         known = {day: value for day, value in known.items() if value is not None}
         estimate = self._estimates.get(venue.venue_id) if metric.name in _ESTIMATED else None
         value = _figure_of(metric, row, venue)
@@ -155,14 +207,25 @@ class Asker:
             metric,
             value,
             suppressed=metric.name in row.get("withheld", ()),
-            usual=None if self.subject.is_activity or not known else float(median(map(float, known.values()))),
+            usual=None if not known else float(median(map(float, known.values()))),
             compared=sorted(known),
             activity_then=self._activity_then(venue, list(known)),
             estimated=bool(estimate and estimate["estimated"]),
             interval=(estimate["low"], estimate["high"])
             if estimate and metric.name == "ocr" and None not in (estimate["low"], estimate["high"])
             else None,
+            damaged={day: harm[day] for day in sorted(comparable) if day in harm and day not in early},
+            incomplete=frozenset() if self.subject.is_activity else harm.get(self.subject.last, frozenset()),
+            settling=self.since(venue) if early else None,
         )
+
+    def _harm(self, metric: Metric, venue: Venue) -> Mapping[date, frozenset[Cause]]:
+        """The dates that are damaged in what a figure rests on."""
+        return {
+            day: causes
+            for day, of in self.damaged(venue).items()
+            if (causes := frozenset(cause for stream in STREAMS[metric.name] for cause in of.get(stream, ())))
+        }
 
     @cached_property
     def _estimates(self) -> Mapping[str, Row]:
@@ -250,26 +313,11 @@ class Asker:
 
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 """As dim_date writes them."""
-_NEEDED: Final = {
-    "fact_session": lambda venue: venue.has_terminal,
-    "fact_user_day": lambda venue: venue.has_terminal or venue.takes_orders,
-    "fact_order_line": lambda venue: venue.takes_orders,
-    "fact_count": lambda venue: venue.has_boundary or venue.has_entrance,
-}
-"""What a venue needs for a fact to have rows."""
 
 
 def is_possible(metric: Metric, venue: Venue) -> bool:
     """Whether the venue has the devices that the metric needs."""
-    if metric.name in ("new_visitors", "returning_visitors"):
-        return venue.has_terminal
-    boundary, entrance = metric.name in ("pf_range", "ocr"), metric.name in ("pf_entrance", "ocr", "recognition_share")
-    return (
-        all(_NEEDED[fact](venue) for fact in registry().facts(metric) if fact in _NEEDED)
-        and (venue.has_boundary or not boundary)
-        and (venue.has_entrance or not entrance)
-        and (venue.takes_orders or metric.name != "conversion")
-    )
+    return venue.streams.issuperset(STREAMS[metric.name])
 
 
 def text(value: str) -> str:

@@ -15,7 +15,7 @@ import duckdb
 from edge_collector.durable import write_atomically
 from venue_assets.home import Home
 from venue_assets.publish.building import DATABASE
-from venue_assets.publish.publication import REPORTS
+from venue_assets.publish.publication import REPORTS, show_reports
 from venue_assets.report.page import render
 from venue_assets.report.subject import CannotReport
 from venue_assets.semantic_layer.metrics import Language
@@ -24,7 +24,10 @@ _UNSAFE: Final = re.compile(r"[^\w-]")
 
 
 def write_report(home: Home, subject: date | str | None = None, *, language: Language = "en") -> Path:
-    """Render a report (of the last published date unless told) and put it in its place. Raises CannotReport."""
+    """Render a report (of the last published date unless told), put it in its place and on the front page.
+
+    Raises CannotReport.
+    """
     database = home.published / DATABASE
     if not database.exists():
         raise CannotReport(f"{database} does not exist; venue materialize DATE or venue publish makes it")
@@ -39,6 +42,7 @@ def write_report(home: Home, subject: date | str | None = None, *, language: Lan
     if not _holds(target, page.encode()):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, page.encode())
+    show_reports(home)
     return target
 
 

@@ -6,8 +6,8 @@ sentences that tables have already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Final
 
 from venue_assets.report.figures import Figure, Row
@@ -17,28 +17,66 @@ from venue_assets.report.trust import Trust
 from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import Metric
 
-_FIRST: Final = {
+_STEPS: Final = {
     "pf_range": ("{} passers-by", "{} 人路过"),
-    "pf_entrance": ("{} people who walked in", "{} 人进店"),
-    "pv": ("{} visits", "{} 次到访"),
-}
-_LAST: Final = {
-    "pf_entrance": ("{} walked in", "{} 人进店"),
-    "pv": ("{} were recognised visits", "{} 次为已识别到访"),
+    "pf_entrance": ("{} people walked in", "{} 人进店"),
+    "pv": ("{} recognised visits", "{} 次已识别到访"),
     "paying_users": ("{} known people paid", "{} 位已知人员付费"),
+}
+_OF: Final = {
+    "pf_entrance": ("{share} of {whole} walked in", "{whole}，其中 {share} 进店"),
+    "paying_users": ("{part}, {hundred} per 100 of {whole}", "{whole}，{part}，每 100 次 {hundred} 位"),
 }
 
 
 def funnel(words: Words, steps: Sequence[tuple[str, str, float]]) -> str:
-    """How many of the first step got to the last one; `steps` are name, label and number, at least two."""
-    (first, _, came), (last, _, got) = steps[0], steps[-1]
-    whole, part = words(*_FIRST[first]).format(words.number(came)), words(*_LAST[last]).format(words.number(got))
-    if not came:
-        return words("Nobody at the first step", "第一步没有人")
-    if got > came:
-        return words(f"{part}, but only {whole}: people were missed", f"{part}，却只有{whole}：有人被遗漏")
-    share = words.percent(got / came)
-    return words(f"Of {whole}, {part}: {share}", f"{whole}，其中 {part}：{share}")
+    """How many of those counted walked in and how many of those recognised paid; `steps` are name, label and number.
+
+    From counted to recognised there is no loss but another way to count, so no share is told across it.
+    """
+    of = {name: (words(*_STEPS[name]).format(words.number(n)), n) for name, _, n in steps}
+    said = []
+    for first, last in (("pf_range", "pf_entrance"), ("pv", "paying_users")):
+        if first not in of or last not in of:
+            said += [of[name][0] for name in (first, last) if name in of]
+            continue
+        (whole, came), (part, got) = of[first], of[last]
+        if got > came:
+            said.append(words(f"{part}, but only {whole}: people were missed", f"{part}，却只有{whole}：有人被遗漏"))
+        elif came:
+            share, hundred = words.percent(got / came), words.number(100 * got / came, 1)
+            said.append(words(*_OF[last]).format(whole=whole, part=part, share=share, hundred=hundred))
+        else:
+            said.append(whole)
+    return words("; ", "；").join(said)
+
+
+def part(words: Words, step: str, share: float) -> str:
+    """What a step is of the one before."""
+    if step == "pv":
+        return words(f"  ({words.percent(share)} recognised)", f"（识别了 {words.percent(share)}）")
+    if step == "paying_users":
+        n = words.number(100 * share, 1)
+        return words(f"  ({n} per 100 visits)", f"（每 100 次到访 {n}）")
+    return f"  ({words.percent(share)})"
+
+
+def funnel_note(words: Words, steps: Sequence[str]) -> str:
+    """What the steps are, and where the way to count changes."""
+    note = ""
+    if {"pf_range", "pf_entrance"} & set(steps):
+        note += words("Sensors count everybody. ", "传感器统计所有人。")
+    if {"pv", "paying_users"} & set(steps):
+        note += words(
+            "Visits are those of people whom the terminal recognised; payers are known people, not visits.",
+            "到访为终端识别到的人员的到访；付费用户按已知的人计，而非按次。",
+        )
+    if {"pf_entrance", "pv"} <= set(steps):
+        note += words(
+            " Who walked in unrecognised (pale) is not lost: of them it is not known what they did.",
+            "进店但未被识别的人（浅色）并未流失，只是不知其行为。",
+        )
+    return note.strip()
 
 
 _MISSED: Final = {
@@ -65,20 +103,30 @@ def anonymous(words: Words, orders: int | None) -> str:
 
 
 def occupancy(words: Words, venue: Venue, peak: Row, *, several: bool) -> str:
-    """When most people were inside, and how many."""
+    """When most recognised people were inside, and how many."""
     at, n = words.clock(peak["second"] + venue.starts), words.number(peak["inside"], 0)
     if several:
-        return words(f"On average most visitors were inside at {at}: {n}", f"平均而言，{at} 场内访客最多：{n} 人")
-    return words(f"Visitors peaked at {at} with {n} inside", f"{at} 场内访客最多，共 {n} 人")
+        return words(
+            f"On average most recognised people were inside at {at}: {n}",
+            f"平均而言，{at} 场内的已识别人员最多：{n} 人",
+        )
+    return words(
+        f"At most {n} recognised people were inside at once, at {at}", f"同时在场的已识别人员最多 {n} 人（{at}）"
+    )
 
 
-def occupancy_note(words: Words, found: Occupancy) -> str:
-    """What the lines are, and what is not in them."""
+def occupancy_note(words: Words, found: Occupancy, share: float | None) -> str:
+    """What the lines are, and what is not in them; `share` of those who walked in were recognised."""
     minutes = STEP // 60
     note = words(
-        f"Recognised people between entry and leave, every {minutes} minutes.",
-        f"每 {minutes} 分钟，已识别且在进入与离开之间的人数。",
+        f"Recognised people only, between entry and leave: the line every {minutes} minutes, the peak to the second.",
+        f"仅含已识别人员（进入与离开之间）：曲线每 {minutes} 分钟取一点，峰值精确到秒。",
     )
+    if share is not None and share <= 1:
+        note += words(
+            f" The terminal recognised {words.percent(share, 0)} of those who walked in; more were inside than this.",
+            f"终端识别了进店人数的 {words.percent(share, 0)}，实际在场人数更多。",
+        )
     if found.left_out is None:
         note += words(" A few visits whose leave is not known are left out.", "离开时间未知的少量到访未计入。")
     elif found.left_out:
@@ -133,8 +181,8 @@ def last_bar(words: Words) -> str:
     )
 
 
-def returning(words: Words, rows: Sequence[Row]) -> str:
-    """The part of returning visitors on the last date, against the first one shown."""
+def returning(words: Words, rows: Sequence[Row], *, is_settled: Callable[[date], bool]) -> str:
+    """The part of returning visitors on the last date, against a week earlier where there were records long before."""
     told = [row for row in rows if None not in (row["new_visitors"], row["returning_visitors"])]
     known = [row for row in told if row["new_visitors"] + row["returning_visitors"]]
     if not known:
@@ -147,8 +195,9 @@ def returning(words: Words, rows: Sequence[Row]) -> str:
 
     last = known[-1]
     now, day = words.percent(share(last), 0), last["event_date"]
-    # Against the same weekday: among the first records nobody can have been there before.
-    first = next((row for row in known if row["event_date"] == day - timedelta(days=7)), None)
+    # Against the same weekday, but not among the first records: nobody can have been there before them.
+    week = day - timedelta(days=7)
+    first = next((row for row in known if row["event_date"] == week and is_settled(week)), None)
     if first is None:
         return words(
             f"{now} of the visitors of {words.day(day)} had been there before",
@@ -184,8 +233,8 @@ def categories(words: Words, rows: Sequence[Row], currency: str, *, withheld: in
     )
 
 
-def segments(words: Words, found: Segments, currency: str) -> str:
-    """How much the best customers are worth."""
+def segments(words: Words, found: Segments, currency: str, since: date | None) -> str:
+    """How much the best customers are worth, in a year or since the first records, where those are younger."""
     buyers = {n: row for n, row in found.users.items() if n != "visitor"}
     if any(r["users"] is None for r in found.users.values()):
         return words("Segments of few people are withheld, and so are parts of the whole", "人数过少的分群及占比不公布")
@@ -201,8 +250,9 @@ def segments(words: Words, found: Segments, currency: str) -> str:
         )
     share, part = words.percent(best["users"] / people, 0), words.percent((best["monetary"] or 0) / money, 0)
     return words(
-        f"{share} of the customers, the most valuable, bring {part} of the sales of a year",
-        f"最有价值的 {share} 顾客贡献了一年销售额的 {part}",
+        f"{share} of the customers, the most valuable, brought {part} of the sales "
+        + (f"since {words.day(since)}" if since else "of a year"),
+        f"最有价值的 {share} 顾客贡献了{f'{words.day(since)}以来' if since else '一年'}销售额的 {part}",
     )
 
 

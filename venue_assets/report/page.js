@@ -10,14 +10,11 @@
     })
   );
   Promise.all(drawn).then(() => document.documentElement.setAttribute("data-drawn", String(drawn.length)));
-  const folded = [];
-  window.addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details[data-print]:not([open])")) {
-      details.open = true;
-      folded.push(details);
-    }
-  });
-  window.addEventListener("afterprint", () => {
-    for (const details of folded.splice(0)) details.open = false;
-  });
+  // On paper as wide as there: charts are drawn anew for it, or their letters would shrink with them.
+  const paper = (is) => {
+    document.documentElement.classList.toggle("paper", is);
+    window.dispatchEvent(new Event("resize"));
+  };
+  window.addEventListener("beforeprint", () => paper(true));
+  window.addEventListener("afterprint", () => paper(false));
 })();

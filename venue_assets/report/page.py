@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import lru_cache
@@ -16,9 +16,11 @@ import duckdb
 import jinja2
 from markupsafe import Markup
 
+from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES
 from venue_assets.report import comparisons, findings, vega
 from venue_assets.report.blocks import Block, Definition, Page, VenuePart
-from venue_assets.report.figures import Asker
+from venue_assets.report.figures import Asker, Figure
+from venue_assets.report.losses import whole
 from venue_assets.report.sections import customers, trials, visitors
 from venue_assets.report.sections import trust as trust_section
 from venue_assets.report.sections.cards import GLANCE, against_other_days, cards
@@ -46,7 +48,10 @@ def render(con: duckdb.DuckDBPyConnection, subject: date | str, *, language: Lan
     return _template().render(
         page=page,
         words=words,
+        rule=comparisons.rule(words),
         lang={"en": "en", "zh": "zh-Hans"}[language],
+        dictionary=DICTIONARY_PAGES[language],
+        front_page=FRONT_PAGES[language],
         style=Markup(_file("page.css")),  # noqa: S704 (ours)
         scripts=[Markup(script) for script in scripts],  # noqa: S704 (ours)
         specs=Markup(specs),  # noqa: S704 (escaped)
@@ -101,7 +106,7 @@ def _venue(words: Words, asker: Asker, venue: Venue, missing: Sequence[date]) ->
         venue.venue_id,
         venue.name,
         about,
-        comparisons.headline(words, figures, venue.currency) + comparisons.unrecorded(words, missing),
+        comparisons.headline(words, figures, venue.currency) + _caveats(words, asker, venue, figures, missing),
         list(shown.values()),
         [shown[name] for name in GLANCE if name in shown][:3],
         visitors.visitors(words, asker, venue, figures),
@@ -111,6 +116,16 @@ def _venue(words: Words, asker: Asker, venue: Venue, missing: Sequence[date]) ->
         trials.ideas(words, asker, venue),
         against_other_days(words, asker, venue),
     )
+
+
+def _caveats(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure], missing: Sequence[date]) -> str:
+    """What the headline's figures, and those that they are compared with, lack."""
+    said = comparisons.unrecorded(words, missing) + comparisons.damage(words, figures.values())
+    if asker.subject.is_activity:
+        found = whole(asker.damaged(venue))
+        partly = {day: of for day, of in found.items() if day >= asker.subject.first and day not in missing}
+        said += comparisons.damage_within(words, partly)
+    return said
 
 
 def _completed(words: Words, page: Page) -> Page:

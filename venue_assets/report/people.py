@@ -19,6 +19,8 @@ BIN: Final = 300
 LONGEST: Final = 7200
 """Longer visits are together in the last bar."""
 DAY: Final = 86400
+WINDOW: Final = 365
+"""Dates over which segments look back."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Occupancy:
     """Mean number of people inside, by seconds since the event date began; none where it is withheld."""
 
     recognised: list[Row]
-    """`second`, `inside`: from sessions with entry and leave."""
+    """`second`, `inside`: from sessions with entry and leave, at every `STEP`."""
+    peak: Row | None
+    """The same at the moment of the most, exactly: from entry to entry and leave to leave."""
     counted: list[Row]
     """The same from entrance counts, in - out since the start; empty where a sensor does not count both."""
     left_out: int | None
@@ -41,21 +45,36 @@ def occupancy(asker: Asker, venue: Venue) -> Occupancy:
     recognised = asker.rows(_INSIDE.format(dates=asker.subject.dates), **of)
     (left_out,) = asker.rows(_LEFT_OUT.format(dates=asker.subject.dates), venue=venue.venue_id, few=few)
     counted = asker.rows(_COUNTED.format(dates=asker.subject.dates), **of)
-    return Occupancy(recognised, counted, left_out["n"])
+    peak = asker.rows(_PEAK.format(dates=asker.subject.dates), **{n: v for n, v in of.items() if n != "step"})
+    return Occupancy(recognised, peak[0] if peak else None, counted, left_out["n"])
 
 
-_INSIDE: Final = """
-WITH marks AS (SELECT unnest(range(0, 86400, $step)) AS second),
-stays AS (
-  SELECT epoch(enter_local) - epoch(event_date::TIMESTAMP) - $starts AS came, dwell_seconds,
+_STAYS: Final = """stays AS (
+  SELECT epoch(enter_local) - epoch(event_date::TIMESTAMP) - $starts AS came, came + dwell_seconds AS went,
     coalesce(user_id, session_id) AS who
   FROM star.fact_session
   WHERE venue_id = $venue AND {dates} AND state = 'complete'
-)
+)"""
+_INSIDE: Final = f"""
+WITH marks AS (SELECT unnest(range(0, 86400, $step)) AS second),
+{_STAYS}
 SELECT second, CASE WHEN count(came) = 0 OR count(DISTINCT who) >= $few THEN count(came) / $dates END AS inside
-FROM marks LEFT JOIN stays ON came <= second AND second < came + dwell_seconds
+FROM marks LEFT JOIN stays ON came <= second AND second < went
 GROUP BY second HAVING (SELECT count(*) FROM stays) > 0
 ORDER BY second
+"""
+# Who leaves at the moment at which somebody enters is no longer inside.
+_PEAK: Final = f"""
+WITH {_STAYS},
+turns AS (SELECT came AS second, 1 AS more FROM stays UNION ALL SELECT went, -1 FROM stays),
+most AS (
+  SELECT second FROM (
+    SELECT second, sum(more) OVER (ORDER BY second, more ROWS UNBOUNDED PRECEDING) AS inside FROM turns
+  )
+  ORDER BY inside DESC, second LIMIT 1
+)
+SELECT second, CASE WHEN count(DISTINCT who) >= $few THEN count(*) / $dates END AS inside
+FROM most JOIN stays ON came <= second AND second < went GROUP BY second
 """
 _LEFT_OUT: Final = """
 SELECT CASE WHEN count(*) = 0 OR count(DISTINCT coalesce(user_id, session_id)) >= $few THEN count(*) END AS n

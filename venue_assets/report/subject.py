@@ -8,6 +8,8 @@ from datetime import date
 
 import duckdb
 
+from venue_assets.nearest import did_you_mean
+
 
 class CannotReport(ValueError):
     """There is nothing to report on; the message is one sentence that names what exists."""
@@ -26,6 +28,17 @@ class Venue:
     has_entrance: bool
     has_terminal: bool
     takes_orders: bool
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """The streams of figures in which it has devices."""
+        of = {
+            "boundary_counts": self.has_boundary,
+            "entrance_counts": self.has_entrance,
+            "face_visits": self.has_terminal,
+            "orders": self.takes_orders,
+        }
+        return frozenset(stream for stream, there in of.items() if there)
 
     @property
     def starts(self) -> int:
@@ -83,10 +96,9 @@ def subject_of(con: duckdb.DuckDBPyConnection, wanted: date | str) -> Subject:
         return Subject(wanted, wanted, [v for v in venues if v.venue_id in there], on, False)
     about = {v: Activity(*row) for v, *row in activities if row[0] == wanted and v in {x.venue_id for x in venues}}
     if not about:
-        known = ", ".join(dict.fromkeys(str(row[1]) for row in activities))
-        raise CannotReport(
-            f"activity {wanted!r} is given; " + (f"one of {known} is expected" if known else "the site has none")
-        )
+        known = list(dict.fromkeys(str(row[1]) for row in activities))
+        expected = f"one of {', '.join(known)} is expected" if known else "the site has none"
+        raise CannotReport(f"activity {wanted!r} is given{did_you_mean(wanted, known)}; {expected}")
     first, last = min(a.first_date for a in about.values()), max(a.last_date for a in about.values())
     dates = [day for day in published if first <= day <= last]
     if not dates:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
+from venue_assets.report.comparisons import harmed
 from venue_assets.report.figures import Row
-from venue_assets.report.trials import Outcome, Trial
+from venue_assets.report.trials import PACE, Outcome, Trial, days_as_planned, total_shares
 from venue_assets.report.wording import Words
 
 BADGES: Final[Mapping[Outcome, tuple[str, str]]] = {
@@ -23,17 +24,71 @@ BADGES: Final[Mapping[Outcome, tuple[str, str]]] = {
 
 
 def progress(words: Words, trial: Trial) -> str:
-    """How far the arm with the fewest units has come."""
+    """How far the arm with the fewest units has come, or had come when the verdict fell."""
+    on = trial.deciding["analysed_on"] if trial.deciding else None
     if trial.progress is None:
         return words("How many units are needed is not known yet", "尚不清楚需要多少样本")
     if trial.progress >= 1:
-        return words("Every arm has the units that it needs", "各组样本均已足够")
-    days = max((row["days_needed"] for row in trial.gates if row["days_needed"] is not None), default=None)
+        return (
+            words(
+                f"Every arm had the units that it needs on {words.day(on)}, the date of the analysis",
+                f"{words.day(on)}（分析日）各组样本均已足够",
+            )
+            if on
+            else words("Every arm has the units that it needs", "各组样本均已足够")
+        )
     done = words.percent(trial.progress, 0)
-    more = "" if days is None else words(f", about {days} more days", f"，约还需 {days} 天")
+    if on:
+        return words(
+            f"The slowest arm had {done} of the units that it needs on {words.day(on)}, the date of the analysis",
+            f"{words.day(on)}（分析日）进度最慢的组有所需样本的 {done}",
+        )
+    days = max((row["days_needed"] for row in trial.gates if row["days_needed"] is not None), default=None)
+    more = (
+        ""
+        if days is None
+        else words(
+            f": about {days} more days at the pace of the last {PACE} dates",
+            f"，按最近 {PACE} 天的速度约还需 {days} 天",
+        )
+    )
     return words(
         f"The slowest arm has {done} of the units that it needs{more}", f"进度最慢的组已有所需样本的 {done}{more}"
     )
+
+
+def since_then(words: Words, trial: Trial) -> str:
+    """How many units have come after the one analysis; nothing where none have."""
+    if trial.come_since <= 0 or trial.deciding is None or not trial.deciding["analysed_on"]:
+        return ""
+    n = words.number(trial.come_since)
+    return words(f" {n} more units have come since; they change nothing of it.", f"此后又有 {n} 个样本，不再改变结论。")
+
+
+def as_planned(words: Words, trial: Trial) -> str:
+    """How long it takes if the shares planned for the next date are followed, which is not the pace so far."""
+    days = None if trial.deciding and trial.deciding["analysed_on"] else days_as_planned(trial)
+    if not days:
+        return ""
+    on = words.day(trial.planned[0]["day"])
+    return words(
+        f" At as many units a day, but by the shares planned for {on}, it takes about {days} days.",
+        f"若每天样本数不变而按{on}的计划份额分配，约需 {days} 天。",
+    )
+
+
+def days_count(words: Words, trial: Trial) -> str:
+    """What a day on which records are missing counts as, where days are the units."""
+    if trial.unit != "venue_day":
+        return ""
+    said = words(
+        " A day is a unit with what landed of it: visits and orders of a day on which a gateway was off line are 0.",
+        "每天按已落地的记录计：网关离线的日子，到访与订单为 0。",
+    )
+    if trial.damaged:
+        listed = harmed(words, trial.damaged)
+        said += words(f" Damaged, and in it: {listed}.", f"其中受损的日子：{listed}。")
+    return said
 
 
 def ratio(words: Words, trial: Trial) -> str:
@@ -64,17 +119,53 @@ def effect(words: Words, trial: Trial, row: Row, written: str) -> str:
     return said if trial.is_randomised else said + words("; not randomised", "；非随机")
 
 
-def shares(words: Words, arm: str, share: float, day: date, first: float | None) -> str:
-    """Which arm leads the plan of the next date."""
-    now, on = words.percent(share, 0), words.day(day)
-    if first is None or words.percent(first, 0) == now:
-        return words(f"{arm} gets {now} of the visits planned for {on}", f"{on}计划将 {now} 的到访分给 {arm}")
-    way = words("up from", "高于") if share > first else words("down from", "低于")
-    then = words.percent(first, 0)
-    return words(
-        f"{arm} gets {now} of the visits planned for {on}, {way} {then} at the start",
-        f"{on}计划将 {now} 的到访分给 {arm}，{way}开始时的 {then}",
+def shares(words: Words, trial: Trial, arm: str) -> str:
+    """What the plan of the next date gives an arm, and what the gateway really gave it on the last date."""
+    on = words.day(trial.planned[0]["day"])
+    share = words.percent(total_shares(trial.planned)[arm], 0)
+    said = words(f"{arm} is to get {share} on {on}", f"{on}计划将 {share} 分给 {arm}")
+    if not trial.given:
+        return said + words("; nothing was assigned yet", "；尚未分配")
+    last = trial.given[-1]["assigned_on"]
+    of = [row for row in trial.given if row["assigned_on"] == last]
+    units, by_plan = sum(row["units"] for row in of), sum(row["by_plan"] for row in of)
+    got = words.percent(sum(row["units"] for row in of if row["arm"] == arm) / units, 0)
+    how = (
+        words("by the plan", "按计划分配")
+        if by_plan == units
+        else words("by fixed shares, no plan was followed", "按固定份额分配，未执行计划")
+        if not by_plan
+        else words(
+            f"{words.percent(by_plan / units, 0)} of it by a plan, the rest by fixed shares",
+            f"其中 {words.percent(by_plan / units, 0)} 按计划分配，其余按固定份额",
+        )
     )
+    return said + words(f"; on {words.day(last)} it got {got}, {how}", f"；{words.day(last)}实际得到 {got}，{how}")
+
+
+def shares_note(words: Words, trial: Trial, arm: str) -> str:
+    """What the columns are, what had been planned for the last date, and on how many dates a plan was followed."""
+    note = words(
+        "Columns: the share of each arm in what was really assigned on each date; the last one, pale, is the plan.",
+        "各列：各日期实际分配中各组的份额；最后一列（浅色）为计划。",
+    )
+    before = total_shares(trial.planned_before)
+    if arm in before:
+        on, share = words.day(trial.planned_before[0]["day"]), words.percent(before[arm], 0)
+        note += words(f" For {on}, {share} had been planned for {arm}.", f"{on}曾计划将 {share} 分给 {arm}。")
+    dates = {row["assigned_on"] for row in trial.given}
+    followed = {row["assigned_on"] for row in trial.given if row["by_plan"]}
+    if dates and not followed:
+        note += words(
+            f" On none of the {len(dates)} dates did the gateway follow a plan: the plans have had no effect so far.",
+            f"在 {len(dates)} 个日期中网关从未执行计划：计划至今没有产生作用。",
+        )
+    elif dates:
+        note += words(
+            f" The gateway followed a plan on {len(followed)} of {len(dates)} dates.",
+            f"在 {len(dates)} 个日期中有 {len(followed)} 个网关执行了计划。",
+        )
+    return note
 
 
 def tree(words: Words, leaves: int, fitted_on: date | None) -> str:

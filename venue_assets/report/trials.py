@@ -6,13 +6,19 @@ Before a verdict there is no effect, no p-value and no mean of an arm here: dail
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from math import ceil
 from typing import Any, Final, Literal
 
+from venue_assets.report import losses
 from venue_assets.report.figures import Asker, Row
+from venue_assets.report.losses import Cause
 from venue_assets.report.subject import Venue
+
+PACE: Final = 7
+"""Dates by which sample_size_checks and the report say how fast units come."""
 
 Outcome = Literal["better", "worse", "higher", "lower", "no_difference", "running", "not_enough", "withheld"]
 """`higher` and `lower` are of comparisons that are not randomised: what they show is no effect of an arm."""
@@ -31,15 +37,21 @@ class Trial:
     last_date: date
     minimum_effect: float
     gates: list[Row]
-    """One row per arm of sample_size_checks, the control first."""
+    """One row per arm of sample_size_checks, the control first: as of the one analysis, else of the last date."""
+    come_since: int
+    """Units whose reward became complete after the one analysis, which they change no more."""
     verdicts: list[Row]
     """One row per arm but the control, of the deciding KPI first."""
     tree: dict[str, Any] | None
     fitted_on: date | None
     given: list[Row]
-    """`assigned_on`, `arm`, `units` of a bandit."""
+    """`assigned_on`, `arm`, `units`, `by_plan` of a bandit: what was really assigned, and how many of it by a plan."""
     planned: list[Row]
     """`leaf`, `rule`, `arm`, `share`, `forecast` for the next date."""
+    planned_before: list[Row]
+    """The same as it was for the last date."""
+    damaged: Mapping[date, frozenset[Cause]]
+    """Damaged dates of the venue from the first one to the analysis."""
 
     @property
     def is_randomised(self) -> bool:
@@ -84,24 +96,55 @@ class Trial:
 
 def trials(asker: Asker, venue: Venue) -> list[Trial]:
     """The experiments of a venue that are on, maturing or decided at the end of the last date."""
-    last = asker.subject.last
-    found = []
-    for e in asker.rows(_EXPERIMENTS, venue=venue.venue_id, last=last):
-        of = {"id": e["experiment_id"], "last": last}
-        tree = asker.rows(_TREE, **of)
-        found.append(
-            Trial(
-                e["experiment_id"], e["kind"], e["unit"], e["kpi"], e["arms"].split(", "),
-                e["first_date"], e["last_date"], e["minimum_effect"],
-                asker.rows(_GATES, **of),
-                asker.rows(_VERDICTS, **of),
-                json.loads(tree[0]["tree"]) if tree else None,
-                tree[0]["fitted_on"] if tree else None,
-                asker.rows(_GIVEN, **of),
-                asker.rows(_PLANNED, **of),
-            )
-        )  # fmt: skip
+    return [
+        _trial(asker, venue, row) for row in asker.rows(_EXPERIMENTS, venue=venue.venue_id, last=asker.subject.last)
+    ]
+
+
+def _trial(asker: Asker, venue: Venue, e: Row) -> Trial:
+    of = {"id": e["experiment_id"], "last": asker.subject.last}
+    now, verdicts, tree = (asker.rows(sql, **of) for sql in (_GATES, _VERDICTS, _TREE))
+    # What was not there at the one analysis changes nothing of it, so it must not look as if it did.
+    analysed_on = next((row["analysed_on"] for row in verdicts if row["analysed_on"]), None)
+    gates = (asker.rows(_GATES, **of | {"last": analysed_on}) if analysed_on else []) or now
+    # Only days are units of which whatever is missing is a part.
+    until = min(analysed_on or asker.subject.last, e["last_date"])
+    harm = losses.damaged(asker.rows, e["first_date"], until) if e["unit"] == "venue_day" else {}
+    return Trial(
+        e["experiment_id"], e["kind"], e["unit"], e["kpi"], e["arms"].split(", "),
+        e["first_date"], e["last_date"], e["minimum_effect"],
+        gates,
+        sum(row["n_units"] for row in now) - sum(row["n_units"] for row in gates),
+        verdicts,
+        json.loads(tree[0]["tree"]) if tree else None,
+        tree[0]["fitted_on"] if tree else None,
+        asker.rows(_GIVEN, **of, venue=venue.venue_id) if e["kind"] == "bandit" else [],
+        asker.rows(_PLANNED, **of),
+        asker.rows(_PLANNED_BEFORE, **of),
+        losses.whole(harm.get(venue.venue_id, {})),
+    )  # fmt: skip
+
+
+def total_shares(plan: Sequence[Row]) -> dict[str, float]:
+    """The share of each arm in all expected units of a plan; empty without one."""
+    expected = sum({row["leaf"]: row["forecast"] for row in plan}.values())
+    found: dict[str, float] = {}
+    for row in plan:
+        found[row["arm"]] = found.get(row["arm"], 0.0) + row["share"] * row["forecast"] / expected
     return found
+
+
+def days_as_planned(trial: Trial) -> int | None:
+    """Days until every arm has its units if as many are assigned as on the last dates, but by the planned shares."""
+    shares, dates = total_shares(trial.planned), {row["assigned_on"] for row in trial.given}
+    lacking = {row["arm"]: row["samples_needed"] for row in trial.gates if row["samples_needed"] != 0}
+    if not shares or not dates or None in lacking.values() or not all(shares.get(arm) for arm in lacking):
+        return None
+    begin = max(dates) - timedelta(days=PACE - 1)
+    a_day = sum(row["units"] for row in trial.given if row["assigned_on"] >= begin) / min(
+        PACE, (max(dates) - min(dates)).days + 1
+    )
+    return max((ceil(needed / (a_day * shares[arm])) for arm, needed in lacking.items()), default=0)
 
 
 def hypotheses(asker: Asker, venue: Venue) -> list[Row]:
@@ -131,16 +174,28 @@ WHERE {_NEWEST.format(table="experiments.experiment_verdicts")} ORDER BY positio
 _TREE: Final = f"""
 SELECT tree, fitted_on FROM experiments.context_tree WHERE {_NEWEST.format(table="experiments.context_tree")}
 """
-_GIVEN: Final = f"""
-SELECT assigned_on, arm, sum(units + refused)::BIGINT AS units
-FROM experiments.bandit_statistics
-WHERE {_NEWEST.format(table="experiments.bandit_statistics")}
-GROUP BY ALL ORDER BY assigned_on, arm
+# One assignment of a unit counts, the first one.
+_GIVEN: Final = """
+SELECT event_date AS assigned_on, arm, count(*) AS units, count(allocation_id) AS by_plan
+FROM (
+  SELECT a.* FROM clean.assignments AS a JOIN star.dim_experiment AS e USING (experiment_id, venue_id)
+  WHERE experiment_id = $id AND venue_id = $venue AND event_date BETWEEN e.first_date AND least(e.last_date, $last)
+  QUALIFY row_number() OVER (
+    PARTITION BY unit_id, CASE WHEN e.unit = 'venue_day' THEN event_date END
+    ORDER BY recorded_at, gateway_id, boot_id, seq
+  ) = 1
+)
+GROUP BY event_date, arm ORDER BY event_date, arm
 """
 _PLANNED: Final = f"""
 SELECT event_date_of_shares AS day, leaf, rule, arm, share, forecast
 FROM experiments.bandit_allocations
 WHERE {_NEWEST.format(table="experiments.bandit_allocations")} ORDER BY leaf, position
+"""
+_PLANNED_BEFORE: Final = """
+SELECT event_date_of_shares AS day, leaf, rule, arm, share, forecast
+FROM experiments.bandit_allocations
+WHERE experiment_id = $id AND event_date_of_shares = $last ORDER BY leaf, position
 """
 _HYPOTHESES: Final = """
 SELECT rank, finding, finding_zh, block FROM experiments.improvement_hypotheses

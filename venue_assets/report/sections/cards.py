@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from venue_assets.report import comparisons, people
 from venue_assets.report.blocks import Block, Card, Tone
 from venue_assets.report.figures import CARDS, Asker, Figure, Row
+from venue_assets.report.losses import Cause, whole
 from venue_assets.report.sections.parts import table
 from venue_assets.report.subject import Venue
 from venue_assets.report.wording import Words
@@ -47,7 +49,8 @@ def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker
     value = value.removesuffix(unit).strip()
     moved = change is not None and any(c in "123456789" for c in change)
     tone: Tone = "neutral"
-    if moved and certain and metric.better != "none":
+    # A figure that is known to be too low has changed for the worse only on paper.
+    if moved and certain and not figure.incomplete and metric.better != "none":
         tone = "good" if up == (metric.better == "up") else "bad"
     return Card(
         metric.name,
@@ -60,7 +63,14 @@ def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker
         tone,
         {"good": words("better", "向好"), "bad": words("worse", "变差"), "neutral": ""}[tone],
         compared,
+        "" if asker.subject.is_activity else comparisons.basis(words, figure),
     )
+
+
+def _partly(asker: Asker, venue: Venue) -> dict[date, frozenset[Cause]]:
+    """The dates of which a part was recorded only."""
+    found = whole(asker.damaged(venue))
+    return {day: of for day, of in found.items() if "offline" not in of}
 
 
 def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None:
@@ -98,6 +108,11 @@ def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None
         "randomised: whatever else differed between these days is part of the difference.",
         f"日均，对比相同星期几中{others}，附差异的 {level} 区间。并非随机试验：这些日子之间的其他差异也包含在内。",
     )
+    note += words(
+        " Dates without any record are on neither side; of which only a part was recorded counts with that part.",
+        "没有任何记录的日期不计入任何一方；只有部分记录的日期按其已有部分计入。",
+    )
+    note += comparisons.damage_within(words, _partly(asker, venue))
     columns = [
         words(*x)
         for x in (

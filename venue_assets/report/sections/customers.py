@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from venue_assets.report import charts, findings, people
 from venue_assets.report.blocks import Block, Tile
 from venue_assets.report.figures import Asker, Row
-from venue_assets.report.sections.parts import MOST, SEGMENTS_ZH, count, empty, links, segment_name, table
+from venue_assets.report.sections.parts import MOST, count, empty, links, segment_name, table
 from venue_assets.report.subject import Venue
 from venue_assets.report.wording import NOTHING, Words
 from venue_assets.semantic_layer.metrics import registry
@@ -70,6 +71,8 @@ def sales(words: Words, asker: Asker, venue: Venue) -> list[Block]:
 def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
     """The RFM map and moves between segments."""
     found = people.segments(asker, venue)
+    since = asker.since(venue)
+    young = since if (asker.subject.last - since).days < people.WINDOW - 1 else None
     name = words("Customers by recency, frequency and money", "按最近消费、频次与金额划分的顾客")
     if not found.users:
         return [
@@ -80,7 +83,7 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
                 ),
             )
         ]
-    named = {segment: segment_name(words, segment) for segment in SEGMENTS_ZH}
+    named = {segment: segment_name(words, segment) for segment in registry().segments}
     most = max((float(row["monetary"] or 0) for row in found.users.values()), default=0)
     tiles, rows = [], []
     for segment in (*_SEGMENTS, "visitor"):
@@ -103,12 +106,14 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
         "365 天内有已完成订单的用户，按最近消费 (R)、频次 (F)、金额 (M) 是否高于平均得分划分；颜色越深金额越多。"
         "到访未购者来过但未购买。",
     )
+    if young:
+        note += words(f" Records begin on {words.full_day(young)}.", f"记录始于{words.full_day(young)}。")
     columns = ["R F M", words("Segment", "分群"), words("People", "人数"), words("Money", "金额")]
     map_ = Block(
-        findings.segments(words, found, venue.currency), note, tiles=tiles,
+        findings.segments(words, found, venue.currency, young), note, tiles=tiles,
         table=table(columns, rows, right={2, 3}),
     )  # fmt: skip
-    return [map_, _moves(words, asker, found, named)]
+    return [map_, _moves(words, asker, found, named, young)]
 
 
 def _since(words: Words, row: Row, found: people.Segments) -> str:
@@ -121,7 +126,7 @@ def _since(words: Words, row: Row, found: people.Segments) -> str:
     )
 
 
-def _moves(words: Words, asker: Asker, found: people.Segments, named: Mapping[str, str]) -> Block:
+def _moves(words: Words, asker: Asker, found: people.Segments, named: Mapping[str, str], young: date | None) -> Block:
     name = words("Moves between segments", "分群迁移")
     if found.since is None:
         return empty(name, words("There is no earlier date to compare with.", "没有可比较的更早日期。"))
@@ -134,9 +139,10 @@ def _moves(words: Words, asker: Asker, found: people.Segments, named: Mapping[st
     note = words(
         f"People by segment on {words.day(found.since)} and on {words.day(asker.subject.last)}, the {MOST} largest "
         "moves; "
-        f"{came} were not known before, {left} have left the window of 365 dates.",
-        f"{words.day(found.since)}与{words.day(asker.subject.last)}的分群，最大的 {MOST} 种迁移；"
-        f"{came} 人此前未知，{left} 人已离开 365 天窗口。",
+        f"{came} were not known before"
+        + (f", as records begin on {words.day(young)}." if young else f", {left} have left the window of 365 dates."),
+        f"{words.day(found.since)}与{words.day(asker.subject.last)}的分群，最大的 {MOST} 种迁移；{came} 人此前未知"
+        + (f"（记录始于{words.day(young)}）。" if young else f"，{left} 人已离开 365 天窗口。"),
     )
     title = findings.moves(words, found, named)
     if not inside:

@@ -12,23 +12,11 @@ from venue_assets.semantic_layer.metrics import registry
 MOST: Final = 10
 """Bars of a ranking."""
 
-SEGMENTS_ZH: Final = {
-    "important_value": "重要价值",
-    "important_develop": "重要发展",
-    "important_keep": "重要保持",
-    "important_win_back": "重要挽留",
-    "general_value": "一般价值",
-    "general_develop": "一般发展",
-    "general_keep": "一般保持",
-    "general_win_back": "一般挽留",
-    "visitor": "到访未购",
-    "new": "新访客",
-}
-
 
 def segment_name(words: Words, segment: str) -> str:
     """A segment by its name."""
-    return words(segment.replace("_", " ").capitalize(), SEGMENTS_ZH.get(segment, segment))
+    known = registry().segments.get(segment)
+    return known[words.language] if known else segment
 
 
 def count(words: Words, n: int | None) -> str:

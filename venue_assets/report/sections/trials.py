@@ -6,16 +6,17 @@ import html
 import re
 from typing import Any, Final
 
-from venue_assets.pictures.tree import Wording, forest
+from venue_assets.pictures.tree import Wording, forest, outline
 from venue_assets.report import charts
 from venue_assets.report import trial_findings as findings
 from venue_assets.report.blocks import Block, Idea, Table, Tone, Verdict
 from venue_assets.report.figures import Asker, Row
-from venue_assets.report.sections.parts import SEGMENTS_ZH, segment_name
+from venue_assets.report.sections.parts import segment_name
 from venue_assets.report.subject import Venue
-from venue_assets.report.trials import Outcome, Trial, hypotheses, trials
+from venue_assets.report.trials import Outcome, Trial, hypotheses, total_shares, trials
 from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import registry
+from venue_assets.tables.experiments.wording import kpi_label, unit_words
 
 _TONES: Final[dict[Outcome, Tone]] = {
     "better": "good",
@@ -27,15 +28,6 @@ _TONES: Final[dict[Outcome, Tone]] = {
     "not_enough": "neutral",
     "withheld": "bad",
 }
-_FRACTIONS: Final = ("conversion", "ocr")
-_KPI: Final = {
-    "conversion": ("conversion", "转化率"),
-    "orders": ("orders per unit", "每单位订单数"),
-    "amount": ("amount per unit", "每单位金额"),
-    "visits": ("visits per unit", "每单位到访次数"),
-    "dwell_seconds": ("seconds of stay per unit", "每单位停留秒数"),
-}
-_UNITS: Final = {"visit": ("visits", "次到访"), "user": ("users", "位用户"), "venue_day": ("days", "天")}
 _KINDS: Final = {
     "randomised": ("randomised, fixed shares", "随机，固定份额"),
     "bandit": ("randomised, shares move to what works (bandit)", "随机，份额向有效者移动（多臂老虎机）"),
@@ -52,7 +44,7 @@ def _verdict(words: Words, trial: Trial) -> Verdict:
     badge = words(*findings.BADGES[trial.outcome])
     if trial.outcome == "running" and trial.progress is not None:
         badge += f": {words.percent(min(trial.progress, 0.99), 0)}"
-    unit, kpi = words(*_UNITS.get(trial.unit, (trial.unit, trial.unit))), _kpi(words, trial)
+    unit, kpi = words(*unit_words(trial.unit)), _kpi(words, trial)
     about = words(
         f"{words(*_KINDS[trial.kind])}; unit {trial.unit.replace('_', ' ')}, KPI {kpi}; "
         f"{words.days(trial.first_date, trial.last_date)}",
@@ -79,13 +71,19 @@ def _begun(words: Words, trial: Trial, row: Row) -> str:
 
 
 def _kpi(words: Words, trial: Trial) -> str:
-    if trial.kpi in _KPI:
-        return words(*_KPI[trial.kpi])
-    return registry()[trial.kpi].label[words.language] if trial.kpi in registry().metrics else trial.kpi
+    """What the registry calls the KPI; with its unit where figures would not say it."""
+    label, figure = words(*kpi_label(trial.kpi)), registry().kpi(trial.kpi)
+    if figure.unit != "s":
+        return label
+    return words(f"{label} ({registry().units['s'].en})", f"{label}（{registry().units['s'].zh}）")
+
+
+def _is_fraction(trial: Trial) -> bool:
+    return registry().kpi(trial.kpi).is_fraction
 
 
 def _progress(words: Words, trial: Trial) -> Block:
-    unit = words(*_UNITS.get(trial.unit, ("units", "个单位")))
+    unit = words(*unit_words(trial.unit))
     rows = []
     for gate in trial.gates:
         of = words.number(gate["required_n"]) if gate["required_n"] else "?"
@@ -103,9 +101,11 @@ def _progress(words: Words, trial: Trial) -> Block:
         "Bars: what the units so far are worth; black lines: what is needed. ",
         "条形：目前样本的有效数量；黑线：所需数量。",
     )
+    note += findings.ratio(words, trial) + findings.since_then(words, trial) + findings.as_planned(words, trial)
+    note += findings.days_count(words, trial)
     columns = [words("Arm", "组"), words("Worth of needed", "有效 / 所需"), words("Units", "样本")]
     return Block(
-        findings.progress(words, trial), note + findings.ratio(words, trial), spec=charts.progress(rows),
+        findings.progress(words, trial), note, spec=charts.progress(rows),
         table=Table(columns, [[r["arm"], r["text"], r["given"]] for r in rows], frozenset({1, 2})),
     )  # fmt: skip
 
@@ -115,7 +115,7 @@ def _effect(words: Words, trial: Trial) -> Block | None:
     rows, deciding = trial.effects, trial.deciding
     if not rows or deciding is None:
         return None
-    fraction = trial.kpi in _FRACTIONS
+    fraction = _is_fraction(trial)
     shown = [
         {"arm": f"{r['arm']} − {r['control']}", "text": _written(words, trial, r)}
         | {n: 100 * r[n] if fraction else r[n] for n in ("effect", "low", "high")}
@@ -167,13 +167,13 @@ def _effect(words: Words, trial: Trial) -> Block | None:
 
 
 def _level(words: Words, trial: Trial, mean: float) -> str:
-    return words.percent(mean) if trial.kpi in _FRACTIONS else words.number(mean, 2)
+    return words.percent(mean) if _is_fraction(trial) else words.number(mean, 2)
 
 
 def _written(words: Words, trial: Trial, row: Row) -> str:
-    scale, digits = (100, 1) if trial.kpi in _FRACTIONS else (1, 2)
+    scale, digits = (100, 1) if _is_fraction(trial) else (1, 2)
     effect, low, high = (words.signed(scale * row[n], digits) for n in ("effect", "low", "high"))
-    points = words(" points", " 个百分点") if trial.kpi in _FRACTIONS else ""
+    points = words(" points", " 个百分点") if _is_fraction(trial) else ""
     return words(f"{effect}{points} ({low} to {high})", f"{effect}{points}（{low} 至 {high}）")
 
 
@@ -181,16 +181,13 @@ def _shares(words: Words, trial: Trial) -> Block | None:
     if not trial.planned:
         return None
     day = trial.planned[0]["day"]
-    total: dict[str, float] = {}
-    of_leaf = {row["leaf"]: row["forecast"] for row in trial.planned}
-    for row in trial.planned:
-        total[row["arm"]] = total.get(row["arm"], 0.0) + row["share"] * row["forecast"] / sum(of_leaf.values())
+    total = total_shares(trial.planned)
     arms = [*trial.arms, *(arm for arm in total if arm not in trial.arms)]
     given: dict[Any, dict[str, int]] = {}
     for row in trial.given:
         given.setdefault(row["assigned_on"], {})[row["arm"]] = row["units"]
     given = {on: of for on, of in sorted(given.items()) if sum(of.values())}
-    plan = words(f"{words.day(day)} (plan)", f"{words.day(day)}（计划）")
+    plan = words.day(day)
     columns = {words.day(on): {arm: of.get(arm, 0) / sum(of.values()) for arm in arms} for on, of in given.items()} | {
         plan: total
     }
@@ -206,11 +203,8 @@ def _shares(words: Words, trial: Trial) -> Block | None:
         for n, arm in enumerate(arms)
     ]
     leading = max(total, key=lambda arm: total[arm])
-    first = next(iter(columns.values())).get(leading) if given else None
-    note = words(
-        "Share of each arm in the units of each date, and last the plan. Groups and their planned shares: ",
-        "各日期样本中各组的份额，最后为计划。各群体的计划份额：",
-    )
+    note = findings.shares_note(words, trial, leading)
+    note += words(" Groups and their planned shares:", "各群体的计划份额：")
     groups = {row["leaf"]: row for row in trial.planned}
     planned = {(row["leaf"], row["arm"]): row["share"] for row in trial.planned}
     table = Table(
@@ -227,8 +221,9 @@ def _shares(words: Words, trial: Trial) -> Block | None:
     )
     colours = [charts.ARMS[n % len(charts.ARMS)] for n in range(len(arms))]
     return Block(
-        findings.shares(words, leading, total[leading], day, first), note,
-        spec=charts.stacked_days(rows, series=arms, colours=colours, y=words("share", "份额"), share=True, last=plan),
+        findings.shares(words, trial, leading), note,
+        spec=charts.stacked_days(rows, series=arms, colours=colours, y=words("share", "份额"), share=True,
+            apart=(plan, words("plan", "计划"))),
         table=table, open_table=True, wide=True,
     )  # fmt: skip
 
@@ -245,7 +240,8 @@ def _tree(words: Words, trial: Trial) -> Block | None:
         more=words("and {} more", "另有 {} 项"),
         tests=trial.is_decided,
     )
-    svg = forest([("", _named(words, trial.tree))], wording)
+    tree = _named(words, trial.tree)
+    svg = forest([("", tree)], wording)
     title = findings.tree(words, leaves, trial.fitted_on)
     note = words(
         "Conditional inference tree: in each node the covariate that tells visitors apart best",
@@ -263,12 +259,12 @@ def _tree(words: Words, trial: Trial) -> Block | None:
     width = float(re.search(r'width="(\d+)"', svg)[1])  # type: ignore[index]
     named = f'role="img" aria-label="{html.escape(title, quote=True)}" style="min-width: {0.75 * width:.0f}px"'
     labelled = svg.replace("<svg ", f"<svg {named} ", 1)
-    return Block(title, note, svg=labelled)
+    return Block(title, note, svg=labelled, outline=outline(tree, wording))
 
 
 def _rule(words: Words, rule: str) -> str:
     """The rule of a group with the names of segments instead of their ids."""
-    for segment in sorted(SEGMENTS_ZH, key=len, reverse=True):
+    for segment in sorted(registry().segments, key=len, reverse=True):
         rule = re.sub(rf"\b{segment}\b", segment_name(words, segment), rule)
     for en, zh in (("segment in", "分群为"), ("(or unknown)", "（或未知）"), ("hour", "小时"), (", ", "、")):
         rule = words(rule, rule.replace(en, zh))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -21,7 +21,7 @@ def visitors(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Fig
     """Funnel, occupancy, busy hours, durations, new and returning."""
     return [
         _funnel(words, asker, venue, figures),
-        _occupancy(words, asker, venue),
+        _occupancy(words, asker, venue, figures),
         _busy(words, asker, venue),
         _durations(words, asker, venue, figures),
         _returning(words, asker, venue),
@@ -41,31 +41,45 @@ def _funnel(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figu
         _, label, n = steps[0]
         only = f"{label}{words(': ', '：')}{words.number(n)}"
         return empty(name, words(f"Only one step is known here. {only}.", f"这里只知道其中一步。{only}。") + unsaid)
-    rows: list[Row] = [{"label": label, "value": n, "text": words.number(n)} for _, label, n in steps]
-    note = words(
-        "In brackets the part of the step before. Visits are those of recognised people; payers are people, not "
-        "visits.",
-        "括号内为占上一步的比例。到访为已识别人员的到访；付费用户按人计，而非按次。",
-    )
+    counted, known = words("everybody, by sensors", "所有人（传感器）"), words("known people", "已识别人员")
+    rows: list[Row] = [
+        {
+            "label": label,
+            "value": n,
+            "text": words.number(n),
+            "series": counted if name in ("pf_range", "pf_entrance") else known,
+        }
+        for name, label, n in steps
+    ]
+    note = findings.funnel_note(words, [name for name, _, _ in steps])
     order = [name for name, _ in possible]
     for row, (before, now) in zip(rows[1:], pairwise(steps), strict=True):
         if now[2] > before[2]:
             row["text"] += words("  (more than the step before)", "（多于上一步）")
             note += findings.missed(words, now[1], now[0])
         elif before[2] and order.index(now[0]) == order.index(before[0]) + 1:
-            row["text"] += f"  ({words.percent(now[2] / before[2])})"
+            row["text"] += findings.part(words, now[0], now[2] / before[2])
+            if now[0] == "pv":
+                row["whole"] = before[2]
     if "paying_users" in figures:
         note += findings.anonymous(words, people.anonymous_orders(asker, venue))
+    of_series = {row["series"] for row in rows}
     return Block(
         findings.funnel(words, steps),
         note + unsaid,
         [(name, label) for name, label, _ in steps],
-        charts.bars(rows, label="label", value="value", text="text"),
-        table=table([words("Step", "步骤"), words("Number", "数量")], [[r["label"], r["text"]] for r in rows]),
+        charts.bars(
+            rows, label="label", value="value", text="text", series=[n for n in (counted, known) if n in of_series]
+        ),
+        table=table(
+            [words("Step", "步骤"), words("Number", "数量"), words("Of whom", "对象")],
+            [[r["label"], r["text"], r["series"]] for r in rows],
+            right={1},
+        ),
     )
 
 
-def _occupancy(words: Words, asker: Asker, venue: Venue) -> Block:
+def _occupancy(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> Block:
     name = words("People inside over the day", "全天场内人数")
     if not venue.has_terminal:
         return empty(
@@ -79,11 +93,13 @@ def _occupancy(words: Words, asker: Asker, venue: Venue) -> Block:
     if not found.recognised:
         return empty(name, words("No visit with both entry and leave was recorded.", "没有同时记录进入与离开的到访。"))
     known = [row for row in found.recognised if row["inside"] is not None]
-    if not any(row["inside"] for row in known):
+    peak = found.peak
+    if peak is None or peak["inside"] is None:
         return empty(name, words("Withheld: there were never enough people inside.", "不公布：场内人数始终过少。"))
     recognised, counted = words("recognised", "已识别"), words("counted", "计数")
     busy = [r["second"] for r in known if r["inside"] >= 1]
     low, high = (min(busy) - 3600, max(busy) + 3600) if busy else (0, people.DAY)
+    line = [*found.recognised, *([peak] if peak["second"] % people.STEP else [])]
     rows = [
         row
         | {
@@ -93,16 +109,16 @@ def _occupancy(words: Words, asker: Asker, venue: Venue) -> Block:
             if row["inside"] is None
             else words.number(row["inside"], 0 if float(row["inside"]).is_integer() else 1),
         }
-        for series, of in ((recognised, found.recognised), (counted, found.counted))
+        for series, of in ((recognised, line), (counted, found.counted))
         for row in of
         if low <= row["second"] <= high
     ]
-    peak = max(known, key=lambda row: row["inside"])
     several = asker.subject.first != asker.subject.last
     hourly = [r for r in rows if (r["second"] + venue.starts) % 3600 == 0]
+    share = figures.get("recognition_share")
     return Block(
         findings.occupancy(words, venue, peak, several=several),
-        findings.occupancy_note(words, found),
+        findings.occupancy_note(words, found, share.value if share else None),
         links(words, "pv"),
         charts.over_the_day(
             rows,
@@ -200,6 +216,17 @@ def _durations(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, F
     )
 
 
+def _began(words: Words, asker: Asker, venue: Venue, rows: Sequence[Row]) -> str:
+    """That the first dates shown are those of the first records, when everybody was new."""
+    if not rows or asker.is_settled(venue, rows[0]["event_date"]):
+        return ""
+    since = words.day(asker.since(venue))
+    return words(
+        f" Records begin on {since}, when everybody was new, so returning visitors have to rise at first.",
+        f"记录始于{since}，当时人人都是新访客，因此起初回访客必然上升。",
+    )
+
+
 def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
     name = words("New and returning visitors", "新访客与回头客")
     if not venue.has_terminal:
@@ -231,8 +258,8 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
         "已识别人员按此前是否到访过划分（以现有记录为准）；仅含有记录的日期。",
     )
     return Block(
-        findings.returning(words, rows),
-        note,
+        findings.returning(words, rows, is_settled=lambda day: asker.is_settled(venue, day)),
+        note + _began(words, asker, venue, rows),
         links(words, "new_visitors", "returning_visitors", "uv"),
         charts.stacked_days(
             long, series=list(of.values()), colours=[charts.BLUE, charts.SKY], y=words("visitors", "访客")

@@ -1,0 +1,62 @@
+"""The start of records: nothing is called a year, a change or a return that is only the beginning of the records."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import duckdb
+
+from tests.report.conftest import LAST, cards, section, words_of
+from venue_assets.report import render
+from venue_assets.report.figures import SETTLED
+
+Database = duckdb.DuckDBPyConnection
+FIRST = date(2026, 1, 5)
+
+
+def older_by(con: Database, days: int) -> None:
+    """As if the records of both venues had begun so much earlier."""
+    con.execute(
+        "INSERT INTO metrics.primary_metrics SELECT * REPLACE ($1::DATE AS event_date) FROM metrics.primary_metrics "
+        "WHERE event_date = $2",
+        [FIRST - timedelta(days=days), FIRST],
+    )
+
+
+def test_new_visitors_have_no_change_while_everybody_is_new(writable: Database) -> None:
+    page = render(writable, LAST)
+    found = cards(page, "harbour")
+    assert found["new_visitors"].endswith("no comparable day: records only since 5 Jan")
+    assert "%" not in found["new_visitors"]
+    assert "when everybody was new: no change is given in the first weeks" in section(page, "venue-harbour")
+    assert "vs Tue, 6 Jan" in found["uv"]
+    older_by(writable, SETTLED - 2)  # the compared day is the second one
+    assert "records only since" in cards(render(writable, LAST), "harbour")["new_visitors"]
+    older_by(writable, SETTLED - 1)
+    found = cards(render(writable, LAST), "harbour")
+    assert "vs Tue, 6 Jan" in found["new_visitors"]
+
+
+def test_returning_visitors_are_not_compared_with_the_first_records(writable: Database) -> None:
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert "had been there before Recognised people" in said
+    assert "a week earlier" not in said
+    assert "Records begin on 5 Jan, when everybody was new, so returning visitors have to rise at first." in said
+    older_by(writable, 60)
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert "a week earlier" in said
+    assert "when everybody was new" not in said
+
+
+def test_sales_are_those_of_a_year_when_there_is_a_year_of_records(writable: Database) -> None:
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert "of the sales since 5 Jan" in said
+    assert "of a year" not in said
+    assert "Records begin on Monday, 5 Jan 2026." in said
+    assert "were not known before, as records begin on 5 Jan." in said
+    assert "1月5日以来销售额的" in render(writable, LAST, language="zh")
+    older_by(writable, 365)
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert "of the sales of a year" in said
+    assert "have left the window of 365 dates." in said
+    assert "Records begin" not in said

@@ -1,0 +1,192 @@
+"""How the page looks: on a telephone, on paper, and to whom does not see it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.report.conftest import LAST, Look, Looked, reading, section, words_of
+from venue_assets.home import Home
+from venue_assets.report import render
+from venue_assets.semantic_layer.metrics import Language
+
+Pages = Mapping[tuple[date | str, Language], str]
+SUBJECTS: tuple[date | str, ...] = (LAST, "winter_fair")
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+
+
+@pytest.fixture(scope="module")
+def pages(home: Home) -> Pages:
+    with reading(home) as con:
+        return {(s, language): render(con, s, language=language) for s in SUBJECTS for language in LANGUAGES}
+
+
+# The funnel, and who was inside ---------------------------------------------------------------------------------------
+
+
+def test_who_was_not_recognised_is_not_drawn_as_lost(look: Look, pages: Pages) -> None:
+    said = words_of(section(pages[LAST, "en"], "venue-harbour"))
+    assert re.search(r"% of [\d,]+ passers-by walked in; \d+ known people paid, [\d.]+ per 100 of \d+ recognised", said)
+    assert "Who walked in unrecognised (pale) is not lost" in said
+    assert re.search(r"Visits \(PV\) [\d,]+ \([\d.]+ % recognised\) known people", said)
+    looked = look(pages[LAST, "en"])
+    funnel = looked.page.locator("#venue-harbour figure").filter(has_text="passers-by walked in").locator(".chart")
+    labels = funnel.locator("svg .mark-text text").all_text_contents()
+    steps = [text for text in labels if text in ("Passers-by", "Entries counted", "Visits (PV)", "Paying users")]
+    assert steps == ["Passers-by", "Entries counted", "Visits (PV)", "Paying users"]
+    colours = funnel.evaluate(
+        "e => [...e.querySelectorAll('svg .mark-rect path')].map(p => [p.getAttribute('fill'), p.getBBox().width])"
+    )
+    (pale, entries), *bars = colours
+    assert [colour for colour, _ in bars] == ["#0072B2", "#0072B2", "#D55E00", "#D55E00"]
+    assert pale == "#D8DEE6"
+    assert entries == pytest.approx(bars[1][1], abs=0.5)  # the pale bar is as long as that of the entries
+
+
+def test_the_most_people_inside_are_counted_from_entry_to_entry(home: Home) -> None:
+    with reading(home) as con:
+        page = render(con, LAST)
+        stays = con.execute(
+            "SELECT epoch_us(enter_local), epoch_us(enter_local) + (1e6 * dwell_seconds)::BIGINT "
+            f"FROM star.fact_session WHERE venue_id = 'harbour' AND event_date = '{LAST}' AND state = 'complete'"
+        ).fetchall()
+    most = max(sum(came <= at < went for came, went in stays) for at, _ in stays)
+    said = words_of(section(page, "venue-harbour"))
+    assert f"At most {most} recognised people were inside at once, at " in said
+    assert "Recognised people only, between entry and leave: the line every 10 minutes, the peak to the second." in said
+    assert re.search(r"The terminal recognised \d+ % of those who walked in; more were inside than this\.", said)
+
+
+# A telephone ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_nothing_is_cut_on_a_telephone(look: Look, pages: Pages, subject: date | str, language: Language) -> None:
+    """Tables are lists there and trees are words; all folded numbers are looked at, too."""
+    looked = look(pages[subject, language], 390)
+    looked.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert looked.too_wide == []
+    wide = "e => e.scrollWidth > e.clientWidth + 1 ? e.getAttribute('aria-label') : ''"
+    assert set(looked.each(".scroll", wide)) == {""}
+    assert not [text for text in looked.each(".chart svg text", "e => e.textContent") if text.endswith("…")]
+    beyond = "e => { const r = e.getBoundingClientRect(); return r.left < 0 || r.right > 390 ? e.textContent : '' }"
+    assert set(looked.each(".chart svg text", beyond)) == {""}
+    assert set(looked.each(".stacks td", "e => getComputedStyle(e, '::before').content !== 'none'")) == {True}
+
+
+def test_a_tree_is_words_where_there_is_no_width_for_it(look: Look, writable: duckdb.DuckDBPyConnection) -> None:
+    import json
+
+    leaf: dict[str, Any] = {"children": [], "split": None, "n": 9, "prediction": 0.5, "tests": {}}
+    levels = {"levels": ["general_keep", "general_value"], "other_levels": ["new", "visitor"]}
+    root = leaf | {"id": 1, "children": [2, 3], "split": {"column": "segment", "cut": None} | levels}
+    tree = {"nodes": [root | {"tests": {"segment": {"p_value": 0.01}}}, leaf | {"id": 2}, leaf | {"id": 3}]}
+    writable.execute("UPDATE experiments.context_tree SET tree = $1", [json.dumps(tree)])
+    page = render(writable, LAST)
+    narrow, wide = look(page, 390), look(page, 1280)
+    assert not narrow.page.locator(".drawing").first.is_visible()
+    assert wide.page.locator(".drawing").first.is_visible()
+    said = narrow.page.locator(".outline").first.inner_text()
+    assert re.search(r"General keep, General value: group 2, n = 9.*\n?.*New, Visitor: group 3, n = 9", said, re.DOTALL)
+
+
+# Paper ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_no_page_of_paper_is_mostly_empty(
+    look: Look, pages: Pages, subject: date | str, language: Language, tmp_path: Path
+) -> None:
+    if not shutil.which("pdftotext"):
+        pytest.skip("pdftotext is absent (Debian: apt-get install poppler-utils)")
+    look(pages[subject, language]).page.pdf(
+        path=tmp_path / "page.pdf", prefer_css_page_size=True, print_background=True
+    )
+    subprocess.run(["pdftotext", "-bbox", "page.pdf", "words.html"], cwd=tmp_path, check=True)
+    sheets = re.findall(
+        r'<page width="[\d.]+" height="([\d.]+)">(.*?)</page>', (tmp_path / "words.html").read_text(), re.DOTALL
+    )
+    ends = [max(map(float, re.findall(r'yMax="([\d.]+)"', words))) / float(height) for height, words in sheets]
+    assert 4 <= len(ends) <= 12
+    assert min(ends[:-1]) > 0.6
+
+
+def test_no_letter_on_paper_is_below_seven_points(look: Look, pages: Pages) -> None:
+    looked = look(pages[LAST, "en"])
+    looked.page.emulate_media(media="print")
+    looked.page.set_viewport_size({"width": 703, "height": 1000})  # what is left of A4
+    looked.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert min(_points(looked)) >= 7
+    assert looked.too_wide == []
+
+
+def _points(looked: Looked) -> list[float]:
+    """The height of every letter that is seen, in points of the paper; 0.75 of a pixel each."""
+    return list(
+        looked.page.evaluate(
+            """() => [...document.querySelectorAll('body *')].filter(e => e.getClientRects().length &&
+              !e.closest('.hidden, .outline, script') &&
+              [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
+                const svg = e.closest('svg'), zoom = Number(getComputedStyle(document.body).zoom);
+                const drawn = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : zoom;
+                return 0.75 * drawn * parseFloat(getComputedStyle(e).fontSize); })"""
+        )
+    )
+
+
+# Without seeing it ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_tables_and_drawings_can_be_found_and_read_by_ear(look: Look, pages: Pages, language: Language) -> None:
+    looked = look(pages[LAST, language])
+    looked.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert looked.each("html", "e => e.lang") == [{"en": "en", "zh": "zh-Hans"}[language]]
+    heads = looked.each("table", "e => [...e.querySelectorAll('thead th')].map(h => [h.scope, h.textContent.trim()])")
+    assert heads
+    assert all(scope == "col" and name for table in heads for scope, name in table)
+    assert set(looked.each("tbody tr", "e => e.querySelectorAll('th[scope=row]').length")) == {1}
+    # Display takes the meaning of a table away where rows are lists; roles keep it.
+    roles = {"table": "table", "thead, tbody": "rowgroup", "tr": "row", "td": "cell"}
+    for tags, role in roles.items():
+        assert set(looked.each(tags, "e => e.getAttribute('role')")) == {role}, tags
+    named = looked.each("[role=region], [role=img], nav, svg[role]", "e => e.getAttribute('aria-label')")
+    assert all(name and name.strip() for name in named)
+    assert not looked.each("[tabindex]", "e => e.tabIndex > 0").count(True)
+    assert all(text.strip() for text in looked.each("a, summary, button", "e => e.textContent"))
+    assert set(looked.each(".scroll, pre", "e => e.tabIndex")) == {0}
+    assert not looked.each("img:not([alt])", "e => e.src")
+
+
+def test_every_stop_of_the_keyboard_is_seen(look: Look, pages: Pages) -> None:
+    looked = look(pages[LAST, "en"])
+    stops = set()
+    for _ in range(40):
+        looked.page.keyboard.press("Tab")
+        kind, outline, left = looked.page.evaluate(
+            "() => { const e = document.activeElement; return [e.tagName, getComputedStyle(e).outlineStyle, "
+            "e.getBoundingClientRect().left] }"
+        )
+        assert outline != "none", kind
+        assert left >= 0
+        stops.add(kind)
+    assert stops >= {"A"}
+
+
+def test_letters_in_charts_stand_out_from_white(look: Look, pages: Pages) -> None:
+    """WCAG AA: 4.5 to 1."""
+    from tests.report.test_report import _contrast
+
+    inks = set(look(pages[LAST, "en"]).each(".chart svg text", "e => getComputedStyle(e).fill"))
+    assert inks
+    assert all(_contrast(ink, "rgb(255, 255, 255)") >= 4.5 for ink in inks), inks

@@ -1,0 +1,72 @@
+"""Pictures of tables in the metadata of the Dagster UI."""
+
+from __future__ import annotations
+
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import compute, rows
+from tests.report.conftest import LAST
+from venue_assets.home import Home
+from venue_assets.pictures import kpi
+from venue_assets.tables.catalogue import catalogue
+
+
+def words(svg: str) -> list[str]:
+    return [node.text or "" for node in ET.fromstring(svg).iter() if node.tag.endswith("text")]
+
+
+@pytest.fixture(scope="module")
+def copy(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The home, to be computed in."""
+    root = tmp_path_factory.mktemp("pictured")
+    return Home(Path(shutil.copytree(home.root, root / "home", ignore=shutil.ignore_patterns("published", "dagster"))))
+
+
+def test_the_last_point_of_every_kpi_is_the_kpi(copy: Home) -> None:
+    """However it is computed: over the window up to each date, or at once over the whole."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        for table in ("user_days", "primary_metrics"):
+            con.execute(
+                f"CREATE VIEW {table} AS FROM read_parquet('{copy.lake / table}/*/*.parquet', hive_partitioning=true)"
+            )
+        for row in rows(copy, "kpi", LAST):
+            *_, last = kpi.over_dates(con, row["venue_id"], row["first_date"])  # type: ignore[arg-type]
+            assert last["event_date"] == LAST
+            for name in ("arpu", "arppu", "repurchase_rate"):
+                assert last[name] == pytest.approx(row[name], rel=1e-12), (row["venue_id"], row["window_name"], name)
+
+
+def test_kpi_are_drawn_as_small_multiples_by_venue_and_window(copy: Home) -> None:
+    (computed,) = compute(copy, LAST, tables=["kpi"])
+    assert computed.picture is not None
+    said = words(computed.picture)
+    for row in rows(copy, "kpi", LAST):
+        assert f"{row['gmv']:,.2f} {row['currency']}" in said
+        assert f"{row['arppu']:,.2f} {row['currency']}" in said
+        assert f"{100 * float(row['repurchase_rate']):.1f} %" in said  # type: ignore[arg-type]
+    assert sum(title.startswith(("harbour, ", "riverside, ")) for title in said) == len(rows(copy, "kpi", LAST)) == 4
+    assert computed.picture.count("<polyline") == 3 * 4
+
+
+def test_kpi_that_are_not_known_are_said_to_be(copy: Home) -> None:
+    import duckdb
+
+    table = catalogue()["kpi"]
+    nothing = {"venue_id": "hall", "window_name": "last_30_days", "first_date": LAST, "dates": 0, "currency": "EUR"}
+    with duckdb.connect() as con:
+        con.execute("CREATE TABLE user_days(event_date DATE, venue_id VARCHAR, user_id VARCHAR, orders BIGINT)")
+        con.execute(
+            "CREATE TABLE primary_metrics(event_date DATE, venue_id VARCHAR, gmv DECIMAL(18,2), "
+            "gmv_anonymous DECIMAL(18,2))"
+        )
+        empty = table.schema.empty_table()
+        assert words(kpi.picture(empty, con)) == ["No venue has landed anything yet."]
+        row = {name: nothing.get(name) for name in table.schema.names}
+        said = words(kpi.picture(empty.from_pylist([row], table.schema), con))
+    assert said.count("not known") == 8
