@@ -11,7 +11,7 @@ from statistics import NormalDist
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.test_commands import SITE, done, empty_home, is_refused, venue
+from tests.cli.commands import SITE, done, empty_home, is_refused, venue
 from tests.experiments.lab import put
 from venue_assets.home import Home
 
@@ -51,6 +51,7 @@ def row_of(table: str, first: str) -> list[str]:
 
 WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("show nope", ("'nope' is given", "one of welcome_screen, voucher is expected")),
+    ("show vouchr", ("'vouchr' is given (did you mean voucher?)",)),
     ("size nope", ("'nope' is given", "welcome_screen, voucher")),
     ("simulate nope", ("'nope' is given", "welcome_screen, voucher")),
     ("show", ("ID", "venue experiment show --help")),
@@ -61,6 +62,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("size --kpi conversion", ("an ID, or --kpi and --delta",)),
     ("size voucher --kpi amount", ("either an ID or these",)),
     ("size --kpi clicks --delta 2", ("--kpi clicks", "conversion, amount")),
+    ("size --kpi conversions --delta 2", ("--kpi conversions is given (did you mean conversion?)",)),
     ("size --kpi gmv --delta 2 --unit visit", ("--unit visit", "venue_day is expected")),
     ("size --kpi conversion --delta 0.1 --unit hour", ("--unit", "venue experiment size --help")),
     ("size --kpi conversion --delta 2 --baseline 0.1", ("--delta 2.0", "less than 1")),
@@ -71,6 +73,7 @@ WRONG: list[tuple[str, tuple[str, ...]]] = [
     ("size --kpi amount --delta 1 --variance 0", ("--variance 0.0", "above 0")),
     ("size --kpi amount --delta 1", ("no --venue is given", "one of riverside, harbour")),
     ("size --kpi amount --delta 1 --venue moon", ("--venue moon", "riverside, harbour")),
+    ("size --kpi amount --delta 1 --venue Harbor", ("--venue Harbor is given (did you mean harbour?)",)),
     ("size --kpi amount --delta 1 --variance 9 --alpha 2", ("--alpha 2.0",)),
     ("size --kpi amount --delta 1 --variance 9 --power 0.01", ("--power 0.01", "more than alpha")),
     ("size --kpi amount --delta 1 --variance 9 --arms 1", ("--arms", "venue experiment size --help")),

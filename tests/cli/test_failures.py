@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import DAY, RANGE, done, empty_home, venue
+from tests.cli.commands import DAY, RANGE, SCRIPT, Ended, done, empty_home, files, is_refused, venue
 from venue_assets.cli import disk
 from venue_assets.home import Home
 
 OTHER = "2026-01-06"
-ALL_WELL = "Nothing failed: every run ended well. Missing and stale dates: venue status --problems\n"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_table_that_cannot_be_written_stays_failed_until_it_is_repaired(home: 
     assert "stale" in row_of(home, OTHER), "its windows were computed without the date that failed"
     done(home, "materialize", OTHER)
     assert done(home, "status", "--problems") == "Every date is fresh\n"
-    assert done(home, "rerun", "--failed") == ALL_WELL
+    assert done(home, "rerun", "--failed").startswith("Nothing failed: looked at ")
 
 
 def test_a_publication_that_cannot_be_written_stays_failed_until_it_is_repaired(home: Path) -> None:
@@ -93,6 +94,60 @@ def test_a_failed_run_of_a_fresh_date_is_not_called_a_success(home: Path) -> Non
     assert f"the last run of {DAY} failed, but every table is fresh" in said
 
 
+def test_a_damaged_file_that_a_table_reads_is_named_with_the_command_that_mends_it(home: Path) -> None:
+    partition = home / "lake" / "sessions" / f"event_date={DAY}" / "part-0.parquet"
+    content = bytearray(partition.read_bytes())
+    content[100:104] = b"XXXX"
+    partition.write_bytes(content)
+    ended = venue(home, "rerun", "--date", DAY, "--from", "order_lines")
+    assert ended.code == 1
+    command = f"venue materialize {DAY} --select 'sessions+'"
+    assert f"sessions of {DAY} cannot be read (" in ended.err
+    assert f"compute it again: {command}" in ended.err
+    assert command in row_of(home, DAY)
+    done(home, *shlex.split(command)[1:])
+    assert done(home, "status", "--problems") == "Every date is fresh\n"
+
+
+UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+def unprivileged(home: Path, line: str) -> Ended:
+    """A command of somebody for whom permissions hold: root reads everything."""
+    command = [*(UNPRIVILEGED if os.geteuid() == 0 else []), SCRIPT, *line.split()]
+    ended = subprocess.run(command, env={**os.environ, "VENUE_DATA": str(home)}, capture_output=True, text=True)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root reads everything")
+@pytest.mark.parametrize("where", ["orders", f"orders/event_date={DAY}"])
+def test_a_landing_that_may_not_be_read_is_not_taken_for_an_empty_one(home: Path, where: str) -> None:
+    before = files(home / "lake", home / "published")
+    folder = home / "landing" / where
+    folder.chmod(0)
+    try:
+        for line in ("status", f"materialize {DAY}", f"materialize {DAY} --withdraw"):
+            is_refused(unprivileged(home, line), f"{folder}: Permission denied")
+        doctor = unprivileged(home, "doctor --read-data")
+    finally:
+        folder.chmod(0o755)
+    assert files(home / "lake", home / "published") == before
+    assert doctor.code == 1
+    assert f"{folder} cannot be read (Permission denied)" in doctor.out
+    assert "give this user the right to read it" in doctor.out
+
+
+def test_the_doctor_tells_of_refused_segments(home: Path) -> None:
+    assert "refused segments" not in done(home, "doctor")
+    segment = next((home / "landing" / "face_visits" / f"event_date={DAY}").glob("*.zst"))
+    segment.write_bytes(segment.read_bytes()[:100])
+    done(home, "materialize", DAY)
+    (row,) = (line for line in done(home, "doctor").splitlines() if "refused segments" in line)
+    assert f"1, the last one of {DAY}" in row
+    (sql,) = re.findall(r'venue query "(.+)"', row)
+    assert segment.name in done(home, "query", sql)
+
+
 @pytest.mark.parametrize("lost", ["lake/primary_metrics", "lake", "published"])
 def test_what_status_advises_works_as_it_is_typed(home: Path, lost: str) -> None:
     shutil.rmtree(home / lost)
@@ -103,9 +158,41 @@ def test_what_status_advises_works_as_it_is_typed(home: Path, lost: str) -> None
     assert done(home, "status", "--problems") == "Every date is fresh\n"
 
 
-def test_a_date_without_records_is_said_to_be_one(home: Path) -> None:
-    assert "nothing landed for 2026-01-20" in done(home, "materialize", "2026-01-20")
-    assert "nothing landed" not in done(home, "materialize", DAY)
+def test_what_is_stale_only_until_another_date_is_back_is_not_advised(home: Path) -> None:
+    """The same input gives the same bytes: one date repaired, and what reads it is fresh as it is."""
+    (home / "lake" / "user_days" / f"event_date={DAY}" / "part-0.parquet").unlink()
+    said = done(home, "status")
+    assert "missing" in row_of(home, DAY)
+    assert "stale" in row_of(home, OTHER), "its windows read the date"
+    assert advised(said) == [["materialize", DAY]]
+    assert f"then venue status: {OTHER} may be fresh as it is once that is back" in said
+    done(home, "materialize", DAY)
+    assert done(home, "status", "--problems") == "Every date is fresh\n"
+
+
+def test_the_doctor_names_files_that_are_gone_or_damaged_and_what_brings_them_back(home: Path) -> None:
+    gone, damaged = (
+        home / "lake" / table / f"event_date={day}" / "part-0.parquet"
+        for table, day in (("sessions", DAY), ("user_days", OTHER))
+    )
+    gone.unlink()
+    content = bytearray(damaged.read_bytes())
+    content[20] ^= 1
+    damaged.write_bytes(content)
+    said = venue(home, "doctor", "--read-data")
+    assert said.code == 1
+    rows = {cells[1]: cells for line in said.out.splitlines() if len(cells := [c.strip() for c in line.split("│")]) > 3}
+    assert rows[f"sessions of {DAY}"] == ["error", *rows[f"sessions of {DAY}"][1:3], f"venue materialize {DAY}"]
+    assert rows[f"sessions of {DAY}"][2].startswith(f"{gone}: does not exist")
+    assert rows[f"user_days of {OTHER}"][2] == f"{damaged}: its bytes are not those that were written"
+    assert rows[f"user_days of {OTHER}"][3] == f"venue materialize {OTHER}"
+    for day in (DAY, OTHER):
+        done(home, "materialize", day)
+    assert venue(home, "doctor", "--read-data").code == 0
+    shutil.rmtree(home / "lake")
+    said = venue(home, "doctor", "--read-data")
+    assert said.code == 0, "a date of which nothing was computed is no damage"
+    assert all(f"tables of {day}" in said.out for day in (DAY, OTHER))
 
 
 # The disk -------------------------------------------------------------------------------------------------------------
@@ -139,7 +226,8 @@ def test_a_full_disk_is_one_sentence_and_an_error_of_the_doctor(full_disk: Path)
     assert all(w in ended.err for w in ("error: ", str(full_disk), "No space left", "make room"))
     said = venue(full_disk, "doctor")
     assert said.code == 1
-    assert "No space left on device" in said.out
+    folders = [line.split("│")[1].strip() for line in said.out.splitlines() if "No space left on device" in line]
+    assert folders == ["landing/", "lake/", "published/", "dagster/", "dagster/history/"], "one row for one cause"
     (full_disk / "ballast").unlink()
     assert done(full_disk, "status", "--problems") == "Every date is fresh\n"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import SCRIPT, done, empty_home, is_refused, venue
+from tests.cli.commands import SCRIPT, done, empty_home, is_refused, venue
 from tests.conftest import compute
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
@@ -104,7 +104,7 @@ def test_tables_are_listed_only_where_one_is_unknown(home: Path) -> None:
     unknown = venue(home, "query", "FROM sequences")
     is_refused(unknown, "sequences does not exist", "primary_metrics")
     assert "pg_" not in unknown.err
-    is_refused(venue(home, "query", "FROM sesions"), 'Did you mean "sessions"?')
+    is_refused(venue(home, "query", "FROM sesions"), "(did you mean sessions?)")
 
 
 def test_a_damaged_partition_is_named_with_the_command_that_repairs_it(home: Path) -> None:

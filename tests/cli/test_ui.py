@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import ROOT, empty_home
+from tests.cli.commands import ROOT, empty_home
 
 IN_THE_BACKGROUND = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
 """What a shell without job control does to what it starts with `&`."""

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from tests.conftest import compute, rows
-from tests.simulate.test_simulated_experiments import FIRST, experiment
+from tests.simulate.trying import FIRST, experiment
 from venue_assets.home import Home
 from venue_assets.simulate import Options, begin
 from venue_assets.tables.catalogue import catalogue

@@ -6,13 +6,13 @@ making.py       commands that make landed records: demo, simulate, import
 running.py      commands that compute: materialize, status, rerun, publish
 report.py       the command that renders a report: report
 looking.py      commands that look: query, ui, doctor
-experiment.py   commands about experiments: list, size, show, simulate
+experiment/     commands about experiments: list, size, show, simulate
 landing.py      commands about the landing service: landing, landing token
 
 demo.py         the demonstration: simulate, keep apart what is not its own, reconcile
 demo_report.py  what the demonstration shows at its end
-planning.py     how large a test must be, from what the lake knows
 standing.py     how every date stands, layer by layer
+empty_dates.py  dates for which nothing landed: computed, refused or withdrawn
 query.py        SQL over the lake, and nothing but reading it
 rows.py         the rows of an answer, as a table, CSV or JSON
 serve.py        the Dagster UI

@@ -12,6 +12,7 @@ import typer
 from edge_collector import event_time
 from edge_collector.site import Site
 from venue_assets.home import Home
+from venue_assets.nearest import did_you_mean
 
 
 class UserError(Exception):
@@ -90,8 +91,9 @@ def selected_tables(text: str | None) -> list[str] | None:
     found: dict[str, None] = {}
     for part in (p.strip() for p in text.split(",") if p.strip()):
         name = part.removesuffix("+")
-        if name not in catalogue().tables and name != PUBLISHED:
-            raise UserError(f"{name!r} is given; a table is expected: {', '.join(catalogue().tables)}, {PUBLISHED}")
+        known = [*catalogue().tables, PUBLISHED]
+        if name not in known:
+            raise UserError(f"{name!r} is given{did_you_mean(name, known)}; a table is expected: {', '.join(known)}")
         if name == PUBLISHED or not part.endswith("+"):
             found[name] = None
         else:

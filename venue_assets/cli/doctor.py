@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 
 import duckdb
 
@@ -16,7 +18,8 @@ from edge_collector.site import Site, SiteError
 from venue_assets.cli import disk
 from venue_assets.cli.query import connect, damaged
 from venue_assets.home import Home
-from venue_assets.lake.landing_index import scan
+from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.landing_index import LandingIndex, scan
 from venue_assets.lake.store import Lake
 from venue_assets.tables.catalogue import catalogue
 
@@ -53,24 +56,38 @@ def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:
             f"time zone of {venue.id}",
             f"{venue.time_zone}: event date {today}, day starts {venue.day_starts_at:%H:%M}",
         )
-    yield from _landing(home)
+    index = LandingIndex({})
+    try:
+        index = scan(home.landing)
+        yield from _landing(home, index)
+    except PermissionError as error:
+        found = f"{error.filename} cannot be read ({error.strerror})"
+        yield Finding("error", "landed", found, "give this user the right to read it")
     yield from _devices(home, site)
     if read_data:
-        yield from _data(home)
+        yield from _data(home, index)
 
 
 def _folders(home: Home) -> Iterator[Finding]:
     for name, folder in disk.written_folders(home).items():
-        inside = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
-        troubles = {place: why for place in (folder, *inside) if (why := disk.trouble(place))}
+        # What keeps a folder from being written keeps those in it, too: one row for one cause.
+        places = [folder] if disk.trouble(folder) else _inside(folder)
+        troubles = {place: why for place in places if (why := disk.trouble(place))}
         for place, why in troubles.items():
-            yield Finding("error", name, f"{place} cannot be written ({why})", disk.remedy(place, why))
+            yield Finding("error", f"{name}/", f"{place} cannot be written ({why})", disk.remedy(place, why))
         if not troubles:
             found = "can be written" if folder.exists() else "does not exist yet; it will be made"
-            yield Finding("ok", name, f"{folder} {found}")
+            yield Finding("ok", f"{name}/", f"{folder} {found}")
     key = home.pseudonym_key
     if key.exists() and os.name == "posix" and key.stat().st_mode & 0o077:
         yield Finding("error", "pseudonym key", f"{key} can be read by others", f"chmod 600 {key}")
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(place for place in folder.iterdir() if place.is_dir())
+    except OSError:  # there is none, or what is wrong with it is found when it is tried itself
+        return []
 
 
 def _disk(home: Home) -> Finding:
@@ -79,8 +96,7 @@ def _disk(home: Home) -> Finding:
     return Finding(level, "free disk", disk.size(free), "" if level == "ok" else "make room, or move VENUE_DATA")
 
 
-def _landing(home: Home) -> Iterator[Finding]:
-    index = scan(home.landing)
+def _landing(home: Home, index: LandingIndex) -> Iterator[Finding]:
     days = index.dates()
     if not days:
         yield Finding(
@@ -98,6 +114,15 @@ def _landing(home: Home) -> Iterator[Finding]:
             )
     segments = sum(len(entries) for entries in index.entries.values())
     yield Finding("ok", "landed", f"{segments} segments, event dates {days[0]} to {days[-1]}")
+    with connect(home, catalogue()) as con, suppress(duckdb.Error):  # a damaged table is told with the devices
+        count, last = con.execute("SELECT count(*), max(event_date) FROM refused_segments").fetchall()[0]
+        if count:
+            yield Finding(
+                "warning",
+                "refused segments",
+                f"{count}, the last one of {last}: none of their lines is in any figure",
+                'venue query "SELECT event_date, stream, segment, reason, detail, remedy FROM refused_segments"',
+            )
 
 
 def _devices(home: Home, site: Site) -> Iterator[Finding]:
@@ -143,17 +168,25 @@ def _devices(home: Home, site: Site) -> Iterator[Finding]:
             )
 
 
-def _data(home: Home) -> Iterator[Finding]:
+def _data(home: Home, index: LandingIndex) -> Iterator[Finding]:
     lake = Lake(home.lake)
-    count = 0
-    for table in catalogue():
-        for day in lake.dates(table.name):
-            count += 1
-            if why := lake.damage(table.name, day):
-                yield Finding(
-                    "error",
-                    f"{table.name} of {day}",
-                    f"{lake.path(table.name, day)}: {why}",
-                    f"venue materialize {day}",
-                )
+    there = {table.name: set(lake.dates(table.name)) for table in catalogue()}
+    for table, days in there.items():
+        for day in sorted(days):
+            if why := lake.damage(table, day):
+                yield _lost(lake, table, day, why)
+    freshness = Freshness(home, catalogue(), index)
+    for day in (day for day in freshness.operating_dates() if freshness.has_reason(day)):
+        gone = [table for table, days in there.items() if day not in days]
+        if len(gone) == len(there):
+            yield Finding("warning", f"tables of {day}", "none was computed yet", f"venue materialize {day}")
+            continue
+        for table in gone:
+            yield _lost(lake, table, day, "does not exist; it was deleted, or its table is new")
+    count = sum(map(len, there.values()))
     yield Finding("ok", "lake files read", f"{count} read whole and held against the hash in their footer")
+
+
+def _lost(lake: Lake, table: str, day: date, why: str) -> Finding:
+    """A file of the lake that is not as it was written. The same landed segments give the same bytes again."""
+    return Finding("error", f"{table} of {day}", f"{lake.path(table, day)}: {why}", f"venue materialize {day}")

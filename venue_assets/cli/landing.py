@@ -12,6 +12,7 @@ from venue_assets.cli import show
 from venue_assets.cli.arguments import UserError
 from venue_assets.cli.show import relative, say, verbatim
 from venue_assets.home import VARIABLE, Home
+from venue_assets.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from venue_assets.landing.tokens import Gateway
@@ -93,7 +94,8 @@ def add(
     show.console.print(made, soft_wrap=True)
     say("Next: write it into the file that \\[landing] token_file of the gateway's edge.toml names, with mode 0600")
     if home.site_file.exists() and gateway not in (known := sorted({d.gateway_id for d in home.site.devices})):
-        say(f"[yellow]Note:[/] site.toml gives {gateway} no device; its gateways are: {', '.join(known) or 'none'}")
+        near, there = did_you_mean(gateway, known), ", ".join(known) or "none"
+        say(f"[yellow]Note:[/] site.toml gives {gateway} no device{near}; its gateways are: {there}")
 
 
 @token.command("list")
@@ -119,11 +121,12 @@ def remove(gateway: GatewayId) -> None:
 
     Example: [bold]venue landing token remove gw_north[/]
     """
-    from venue_assets.landing.tokens import FILE, remove_gateway
+    from venue_assets.landing.tokens import FILE, read_tokens, remove_gateway
 
     home = _home()
     if not remove_gateway(home.root / FILE, gateway):
-        raise UserError(f"{gateway} is given, which has no token; see: venue landing token list")
+        near = did_you_mean(gateway, read_tokens(home.root / FILE))
+        raise UserError(f"{gateway} is given, which has no token{near}; see: venue landing token list")
     say(f"{verbatim(gateway)} has no token any more. Next, if it is to land again: venue landing token add {gateway}")
 
 

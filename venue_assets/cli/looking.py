@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import typer
 
 from venue_assets.cli import show
 from venue_assets.cli.arguments import Port, UserError, home_with_site
-from venue_assets.cli.show import relative, say
+from venue_assets.cli.show import say
 from venue_assets.home import VARIABLE, Home
 
 
@@ -67,8 +68,9 @@ def serve(home: Home, *, port: int, host: str = "127.0.0.1") -> None:
 
     def ready() -> None:
         say(f"Dagster UI: [bold]http://{host}:{port}[/]")
-        say(f"Stop it with Ctrl-C; start it again with: {VARIABLE}={relative(home.root)} uv run venue ui")
+        say(f"Stop it with Ctrl-C; start it again with: {VARIABLE}={place} uv run venue ui")
 
+    place = show.verbatim(shlex.quote(str(home.root)))
     say("\nStarting the Dagster UI ...")
     try:
         code = dagster_dev(home, host=host, port=port, ready=ready)

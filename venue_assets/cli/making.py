@@ -11,7 +11,7 @@ import typer
 from venue_assets.cli import show
 from venue_assets.cli.arguments import Days, From, Port, Seed, UserError, Visits, computable, event_date
 from venue_assets.cli.show import relative, say
-from venue_assets.home import VARIABLE, Home
+from venue_assets.home import Home
 
 if TYPE_CHECKING:
     from venue_assets.simulate import Options, Simulation
@@ -47,13 +47,12 @@ def demo(
         serve(home, port=port)
     else:
         say("")
-        say(f"Next: export {VARIABLE}={relative(home.root)}")
-        for command, what in (
-            ("uv run venue ui", "the Dagster UI over these tables"),
-            ('uv run venue query "SELECT * FROM hourly_metrics LIMIT 24"', "ask any table"),
-            ("uv run venue status", "what is fresh, stale, failed or missing"),
-        ):
-            say(f"      [bold]{command}[/]  - {what}")
+        steps = (
+            ("ui", "the Dagster UI over these tables"),
+            ('query "SELECT * FROM hourly_metrics LIMIT 24"', "ask any table"),
+            ("status", "what is fresh, stale, failed or missing"),
+        )
+        show.next_steps(home, steps)
 
 
 def _demonstrate(home: Home, wanted: Options) -> None:
@@ -106,7 +105,8 @@ def simulate(
     run = _land(home, wanted)
     say(f"Landed {run.lines:,} lines in {run.segments:,} segments -> {relative(home.landing)}")
     say(f"Truth -> {relative(home.root / 'truth.json')}")
-    say(f"Next: [bold]venue materialize {max(wanted.first_date, home.site.opened_on)}...{wanted.last_date}[/]")
+    dates = f"{max(wanted.first_date, home.site.opened_on)}...{wanted.last_date}"
+    show.next_steps(home, [(f"materialize {dates}", "compute what landed, and publish it")])
 
 
 def simulated_options(

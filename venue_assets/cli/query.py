@@ -15,6 +15,7 @@ import duckdb
 from venue_assets.home import Home
 from venue_assets.lake.engine import select_partitions
 from venue_assets.lake.store import Lake
+from venue_assets.nearest import did_you_mean
 from venue_assets.publish.building import DATABASE
 from venue_assets.tables.catalogue import Catalogue
 
@@ -22,7 +23,7 @@ _EXPECTED: Final = "one SELECT (or FROM, WITH, PIVOT, DESCRIBE, SUMMARIZE, EXPLA
 _READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
 """A PIVOT is several statements inside, all of which read."""
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b\s*(?:ANALYZE\b\s*|\([^)]*\)\s*)?", re.IGNORECASE)
-_SUGGESTION: Final = re.compile(r'\s*Did you mean "([^"]*)[^?]*\?')
+_UNKNOWN_TABLE: Final = re.compile(r"Catalog Error: Table with name (\S+) does not exist")
 
 
 class CannotAsk(ValueError):
@@ -107,8 +108,7 @@ def connect(home: Home, catalogue: Catalogue) -> duckdb.DuckDBPyConnection:
 
 def damaged(error: duckdb.Error, home: Home) -> tuple[str, str] | None:
     """Table and event date of the partition that an error of DuckDB names."""
-    found = re.search(re.escape(str(home.lake)) + r"/(\w+)/event_date=(\d{4}-\d\d-\d\d)/", str(error))
-    return (found[1], found[2]) if found else None
+    return Lake(home.lake).named_in(str(error))
 
 
 def _check(sql: str) -> None:
@@ -132,15 +132,10 @@ def _sentence(error: duckdb.Error, home: Home, place: Path, known: Collection[st
         return f"{sentence}; venue query reads the tables of {place} and nothing else"
     if where := damaged(error, home):
         return f"{sentence} (compute it again: venue materialize {where[1]})"
-    sentence = _SUGGESTION.sub(lambda match: _if_known(match, known), sentence)
-    if isinstance(error, duckdb.CatalogException) and sentence.startswith("Catalog Error: Table"):
-        return f"{sentence} (tables: {', '.join(known)})"
+    if isinstance(error, duckdb.CatalogException) and (unknown := _UNKNOWN_TABLE.match(sentence)):
+        # What DuckDB suggests may be a table of its own catalogues, which is no help.
+        return f"{unknown[0]}{did_you_mean(unknown[1], known)}; tables: {', '.join(known)}"
     return sentence
-
-
-def _if_known(suggestion: re.Match[str], tables: Collection[str]) -> str:
-    """DuckDB's own catalogues are no help to who mistyped the name of a table."""
-    return suggestion[0] if suggestion[1] in tables else ""
 
 
 def _quoted(text: str | Path) -> str:

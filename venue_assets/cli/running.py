@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -19,6 +19,7 @@ from venue_assets.cli.arguments import (
     refuse_outside,
     selected_tables,
 )
+from venue_assets.cli.empty_dates import with_reason, withdraw
 from venue_assets.cli.show import relative, say
 from venue_assets.home import Home
 
@@ -31,18 +32,30 @@ def materialize(
     select: Annotated[
         str | None, typer.Option(help="Some tables only: a,b  or a+ for a and all that reads it.", metavar="TABLES")
     ] = None,
+    out: Annotated[
+        bool, typer.Option("--withdraw", help="Take dates for which nothing landed out again, of lake and publication.")
+    ] = False,
 ) -> None:
     """Compute all tables of an event date or a range, and publish.
 
-    A bad date fails alone; the other dates of the range are computed and published.
+    A bad date fails alone; the other dates of the range are computed and published. Dates for which nothing landed are
+    computed where they lie between dates that did, and left out elsewhere.
 
     Example: [bold]venue materialize 2026-01-05...2026-01-18[/],
-    [bold]venue materialize 2026-01-05 --select sessions+[/]
+    [bold]venue materialize 2026-01-05 --select sessions+[/],
+    [bold]venue materialize 2026-03-01 --withdraw[/]
     """
+    if out and select is not None:
+        raise UserError("--withdraw is given with --select; a date is withdrawn whole")
     days, tables = event_dates(dates), selected_tables(select)
     home = home_with_site()
+    if out:
+        withdraw(home, days)
+        return
     refuse_outside(days, home.site)
+    days = with_reason(home, days)
     compute(home, days, tables=tables)
+    say(f"Next: [bold]venue status --problems[/], or [bold]venue report --date {days[-1]}[/]")
 
 
 def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = None) -> None:
@@ -115,7 +128,7 @@ def status(
         _show_states(home, [row for row in found.dates if row.why or not problems])
     if found.lost_runs:
         say(f"{len(found.lost_runs)} run(s) whose process is gone: {', '.join(run[:8] for run in found.lost_runs)}")
-    _advise(home, found.dates)
+    _advise(home, found.dates, landed=found.anything_landed)
 
 
 def _nothing(home: Home, dates: str | None) -> None:
@@ -152,17 +165,30 @@ def _show_states(home: Home, rows: Sequence[DateStanding]) -> None:
     )
 
 
-def _advise(home: Home, rows: Sequence[DateStanding]) -> None:
+def _advise(home: Home, rows: Sequence[DateStanding], *, landed: bool) -> None:
     """The next command, one a line, as it can be typed."""
     first, last = computable(home.site)
-    wanting = [row for row in rows if row.why and first <= row.day <= last]
+    wanting = [row for row in rows if row.why and row.origin == "landed" and first <= row.day <= last]
+    steps: list[str] = []
     if any(row.failed for row in wanting):
-        say("Next: correct the cause, then [bold]venue rerun --failed[/]")
+        steps = ["correct the cause, then [bold]venue rerun --failed[/]"]
     elif wanting and all(row.only_unpublished for row in wanting):
-        say("Next: [bold]venue publish[/]")
+        steps = ["[bold]venue publish[/]"]
     elif wanting:
-        for n, dates in enumerate(show.dates([row.day for row in wanting]).split(", ")):
-            say(f"{'      ' if n else 'Next: '}[bold]venue materialize {dates}[/]")
+        days = {row.day for row in wanting}
+        # The same input gives the same bytes: what is stale only until those are back is not computed for nothing.
+        waiting = [row.day for row in wanting if row.until and row.until <= days]
+        due = [row.day for row in wanting if row.day not in set(waiting) and not row.only_unpublished]
+        steps = [f"[bold]venue materialize {dates}[/]" for dates in show.dates(due).split(", ")]
+        if waiting:
+            steps.append(f"then [bold]venue status[/]: {show.dates(waiting)} may be fresh as it is once that is back")
+    if rows and not landed:
+        steps = [f"look at {relative(home.landing)}: nothing of what these dates were computed from is there any more"]
+    for origin, before in (("nothing", ""), ("gone", "bring its segments back to landing/, or ")) if landed else ():
+        if idle := [row.day for row in rows if row.origin == origin]:
+            steps += [f"{before}[bold]venue materialize {of} --withdraw[/]" for of in show.dates(idle).split(", ")]
+    for n, step in enumerate(steps):
+        say(f"{'      ' if n else 'Next: '}{step}")
 
 
 def rerun(
@@ -188,29 +214,39 @@ def rerun(
     days, tables = event_dates(on), None if table is None else selected_tables(f"{table}+")
     home = home_with_site()
     refuse_outside(days, home.site)
-    compute(home, days, tables=tables)
+    compute(home, with_reason(home, days), tables=tables)
+    say(_AFTER_A_RERUN)
+
+
+_AFTER_A_RERUN: Final = "Next: [bold]venue status --problems[/] shows whether other dates were made stale by it"
 
 
 def _rerun_failed() -> None:
     home = home_with_site()
 
     from venue_assets.cli.standing import noted_failures, standing
-    from venue_assets.graph.failures import failed_dates
+    from venue_assets.graph.failures import NEWEST_RUNS, failed_dates
     from venue_assets.graph.instance import open_instance
     from venue_assets.graph.runs import close_lost_runs
 
     with open_instance(home) as instance:
         lost = close_lost_runs(instance)
         failed = failed_dates(instance)
+        runs = min(instance.get_runs_count(), NEWEST_RUNS)
     suspect = {*noted_failures(home), *failed} - {*lost}
     rows = standing(home, suspect).dates if suspect else []
     due = sorted({*lost, *(row.day for row in rows if row.failed)})
     if due:
-        compute(home, due)
+        compute(home, with_reason(home, due))
+        say(_AFTER_A_RERUN)
     elif failed:
         say(f"Nothing to compute again: the last run of {show.dates(list(failed))} failed, but every table is fresh")
     else:
-        say("Nothing failed: every run ended well. Missing and stale dates: [bold]venue status --problems[/]")
+        say(
+            f"Nothing failed: looked at the runs in {relative(home.dagster)} (the newest {runs}), and at the notes of "
+            f"failures in {relative(home.lake)}"
+        )
+        say("Missing and stale dates: [bold]venue status --problems[/]")
 
 
 def publish() -> None:

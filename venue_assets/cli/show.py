@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from venue_assets.home import VARIABLE, Home
 
 if TYPE_CHECKING:
     from venue_assets.graph.assets import Listener
@@ -109,6 +112,16 @@ def relative(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def next_steps(home: Home, steps: Iterable[tuple[str, str]]) -> None:
+    """Commands over a home and what each is for, as they can be pasted into a shell that knows nothing of it yet.
+
+    Where the home lies is told in full: it must stay right when that shell changes its folder.
+    """
+    say(f"Next: [bold]export {VARIABLE}={verbatim(shlex.quote(str(home.root)))}[/]")
+    for command, what in steps:
+        say(f"      [bold]uv run venue {verbatim(command)}[/]  - {what}")
 
 
 def verbatim(text: str) -> str:

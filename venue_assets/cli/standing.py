@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from venue_assets.graph.failures import failed_dates
 from venue_assets.graph.instance import open_instance
@@ -25,6 +26,11 @@ class DateStanding:
 
     day: date
     layers: Mapping[str, State]
+    until: frozenset[date] = frozenset()
+    """Where its tables are stale only because partitions of other dates are gone: these dates."""
+    origin: Literal["landed", "nothing", "gone"] = "landed"
+    """What there is to compute it from: `nothing` where nothing ever landed for it, or around it, `gone` where the
+    segments that it was computed from are no longer there."""
 
     @property
     def why(self) -> str:
@@ -51,6 +57,8 @@ class Standing:
     """Dates whose newest run failed on them, with the error; a date may have become fresh otherwise since."""
     lost_runs: list[str]
     """Ids of runs whose process is gone."""
+    anything_landed: bool
+    """Whether any date has landed data."""
 
 
 def standing(home: Home, only: set[date] | None = None) -> Standing:
@@ -61,12 +69,32 @@ def standing(home: Home, only: set[date] | None = None) -> Standing:
         lost = lost_runs(instance)
         failed = failed_dates(instance)
     gone = {day: f"the process of run {run.run_id[:8]} is gone" for run in lost for day in dates_of(run)}
-    days = {*freshness.operating_dates(), *noted_failures(home), *failed}
-    rows = [
-        DateStanding(day, _layers(freshness, publication, day, gone | failed))
-        for day in sorted(days if only is None else days & only)
-    ]
-    return Standing(rows, failed, [run.run_id for run in lost])
+    # A failed run of a date that was withdrawn says nothing any more.
+    wanted = {day for day in failed if freshness.has_reason(day)}
+    days = {*freshness.operating_dates(), *noted_failures(home), *wanted}
+    rows = [_date(freshness, publication, day, gone | failed) for day in sorted(days if only is None else days & only)]
+    return Standing(rows, failed, [run.run_id for run in lost], bool(freshness.index.dates()))
+
+
+def _date(freshness: Freshness, publication: Publication | None, day: date, failed: Mapping[date, str]) -> DateStanding:
+    if not freshness.has_reason(day):
+        return _empty(freshness, day)
+    states = {table.name: freshness.state(table, day) for table in catalogue()}
+    wanting = [state for state in states.values() if state.condition != "fresh"]
+    until = frozenset[date]().union(*(state.until for state in wanting)) if all(s.until for s in wanting) else None
+    states[PUBLISHED] = _published(freshness, publication, day)
+    if day in failed:
+        states |= _left_behind(states, failed[day])
+    return DateStanding(day, _layers(states), until or frozenset())
+
+
+def _empty(freshness: Freshness, day: date) -> DateStanding:
+    """A date that there is no reason to compute, and of which the lake holds something."""
+    provenance = freshness.provenance("landed_segments", day)
+    gone = any(name.startswith("landing/") for name in provenance.inputs) if provenance else False
+    why = "the segments that it was computed from are gone from landing/" if gone else "nothing landed for it"
+    states = {name: State("stale", why) for name in (*catalogue().tables, PUBLISHED)}
+    return DateStanding(day, _layers(states), origin="gone" if gone else "nothing")
 
 
 def noted_failures(home: Home) -> set[date]:
@@ -75,13 +103,7 @@ def noted_failures(home: Home) -> set[date]:
     return {day for table in catalogue().tables for day in lake.failures(table)}
 
 
-def _layers(
-    freshness: Freshness, publication: Publication | None, day: date, failed: Mapping[date, str]
-) -> dict[str, State]:
-    states = {table.name: freshness.state(table, day) for table in catalogue()}
-    states[PUBLISHED] = _published(freshness, publication, day)
-    if day in failed:
-        states |= _left_behind(states, failed[day])
+def _layers(states: Mapping[str, State]) -> dict[str, State]:
     filled = [layer for layer in LAYERS if any(table.layer == layer for table in catalogue())]
     layers = {layer: worst(states[table.name] for table in catalogue() if table.layer == layer) for layer in filled}
     return layers | {PUBLISHED: states[PUBLISHED]}

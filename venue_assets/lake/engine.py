@@ -75,6 +75,10 @@ class InputMissing(RuntimeError):
     """A table that this one reads has no partition for the date."""
 
 
+class InputDamaged(RuntimeError):
+    """A partition that this table reads has bytes that cannot be read."""
+
+
 class Engine:
     """Computes tables of the catalogue over one home. One engine serves one run: it remembers what it has read."""
 
@@ -105,13 +109,26 @@ class Engine:
                     picture = self._picture(table, draft)
                     self._lake.put(table.name, day, draft)
                     self._freshness.forget(table.name, day)
-        except Exception as error:
+        except Exception as met:
+            error = self._explained(met)
             # Where even the note cannot be written (a full disk), the error itself is what has to be told.
             with suppress(OSError):
                 self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
+            if error is not met:
+                raise error from met
             raise
         made = draft.provenance
         return Computed(table, day, made.rows, time.perf_counter() - started, made.content, checks, picture)
+
+    def _explained(self, error: Exception) -> Exception:
+        """The error; where DuckDB met the damaged file of a partition, one that says which and what to do."""
+        if not isinstance(error, duckdb.Error) or not (damaged := self._lake.named_in(str(error))):
+            return error
+        name, day = damaged
+        said = str(error).partition("\n")[0]
+        return InputDamaged(
+            f"{name} of {day} cannot be read ({said}); compute it again: venue materialize {day} --select '{name}+'"
+        )
 
     def _picture(self, table: Table, draft: Draft) -> str | None:
         if table.picture is None:

@@ -26,6 +26,9 @@ class State:
 
     condition: Condition
     why: str = ""
+    until: frozenset[date] = frozenset()
+    """Where it is stale only because partitions of other dates are gone: these dates. Once they are computed again,
+    it may well be fresh as it is."""
 
 
 class Freshness:
@@ -94,17 +97,39 @@ class Freshness:
             return State("stale", f"{table.name}: its definition changed since it was computed")
         now = self.inputs(table, day)
         if changed := sorted({n for n in now | dict(provenance.inputs) if now.get(n) != provenance.inputs.get(n)}):
-            return State("stale", f"{table.name}: {', '.join(changed[:3])} changed since it was computed")
+            gone = [of for name in changed if name not in now and (of := _date_of(name)) and of != day]
+            why = f"{table.name}: {', '.join(changed[:3])} changed since it was computed"
+            return State("stale", why, frozenset(gone) if len(gone) == len(changed) else frozenset())
         return State("fresh")
+
+    def has_reason(self, day: date) -> bool:
+        """Whether there is a reason to compute a date: it landed, or lies between two that did (the venue was closed),
+        or an experiment that ended within them still matures.
+        """
+        if not (landed := self._landed()):
+            return False
+        matures = [e.matures_on for e in self.references.site.experiments if landed[0] <= e.last_date <= landed[-1]]
+        return landed[0] <= day <= max([landed[-1], *matures])
+
+    def _landed(self) -> list[date]:
+        # A clock that was wrong names a date decades away; what lies outside of the partitions cannot be computed.
+        last = datetime.now(UTC).date() + timedelta(days=1)
+        return [day for day in self.index.dates() if self.opened_on <= day <= last]
 
     def operating_dates(self) -> list[date]:
         """Dates that landed or lie in the lake, and those without data between the first and the last landed one."""
-        # A clock that was wrong names a date decades away; what lies outside of the partitions cannot be computed.
-        last = datetime.now(UTC).date() + timedelta(days=1)
-        landed = [day for day in self.index.dates() if self.opened_on <= day <= last]
+        landed = self._landed()
         between = [landed[0] + timedelta(days=n) for n in range((landed[-1] - landed[0]).days + 1)] if landed else []
         computed = {day for name in self._catalogue.tables for day in self.lake.dates(name)}
         return sorted({*between, *computed})
+
+
+def _date_of(name: str) -> date | None:
+    """The event date of an input that is a partition; None of references and landed streams."""
+    try:
+        return date.fromisoformat(name.partition("/")[2])
+    except ValueError:
+        return None
 
 
 def worst(states: Iterable[State]) -> State:

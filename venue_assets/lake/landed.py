@@ -90,6 +90,8 @@ class Landing:
         found: list[LandedSegment] = []
         try:
             paths = manifests(self.root, stream, self.day)
+        except PermissionError:
+            raise  # what cannot be read today landed all the same
         except OSError as error:
             place = folder(self.root, stream, self.day)
             refused = Refused("folder", f"{shown(str(place))} cannot be listed ({error.strerror})")

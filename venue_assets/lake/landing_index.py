@@ -106,7 +106,10 @@ class LandingIndex:
 
 
 def scan(landing: Path, days: Iterable[date] | None = None) -> LandingIndex:
-    """Read the folders of all dates, or of the given ones. A missing landing is an empty one."""
+    """Read the folders of all dates, or of the given ones. A missing landing is an empty one.
+
+    Raises PermissionError where a folder may not be read: what lies in it would be taken for gone, with its figures.
+    """
     wanted = None if days is None else {f"event_date={day.isoformat()}" for day in days}
     entries: dict[Key, tuple[Entry, ...]] = {}
     for stream in STREAMS:
@@ -126,6 +129,8 @@ def _folders(root: Path, wanted: set[str] | None) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(root) as found:
             return [e for e in found if e.name.startswith("event_date=") and (wanted is None or e.name in wanted)]
+    except PermissionError:
+        raise
     except OSError:
         return []
 
@@ -140,6 +145,8 @@ def _entries(folder: str) -> tuple[Entry, ...]:
                 for suffix, into in ((MANIFEST_SUFFIX, manifests), (SEGMENT_SUFFIX, segments)):
                     if name.endswith(suffix) and (stamp := _stamp(file)):
                         into[name[: -len(suffix)]] = stamp
+    except PermissionError:
+        raise
     except OSError:
         return ()
     return tuple(Entry(folder, s, manifests[s], segments.get(s)) for s in sorted(manifests, key=os.fsencode))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -249,6 +250,11 @@ class Lake:
         """All noted failures of a table."""
         found = ((day, self.failure(table, day)) for day, _ in self._folders(table))
         return {day: failure for day, failure in found if failure}
+
+    def named_in(self, error: str) -> tuple[str, str] | None:
+        """Table and event date of the partition whose file an error names."""
+        found = re.search(re.escape(str(self.root)) + r"/(\w+)/event_date=(\d{4}-\d\d-\d\d)/", error)
+        return (found[1], found[2]) if found else None
 
     def remove(self, table: str, day: date) -> None:
         """Forget a partition altogether."""

@@ -1,0 +1,55 @@
+"""`venue demo`: the same options change nothing, others replace what it landed and nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from edge_collector.segment import segment_of, write_segment
+from tests.cli.commands import done, files, is_refused, venue
+
+
+def test_demo_again_and_otherwise(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    said = done(home, "demo", "--days", "2", "--visits", "60", "--no-ui")
+    assert "Reconciled with the truth" in said
+    assert f"VENUE_DATA={home}" in said
+    for page in (home / "published" / "reports" / name for name in ("2026-01-06.html", "2026-01-06.zh.html")):
+        assert f" {page}\n" in said
+        assert page.exists()
+
+    written = files(home / "landing", home / "lake", home / "published")
+    said = done(home, "demo", "--days", "2", "--visits", "60", "--no-ui")
+    assert "Simulated before with the same options" in said
+    assert "Every table is fresh: nothing to compute" in said
+    assert "Reconciled with the truth" in said
+    assert files(home / "landing", home / "lake", home / "published") == written
+
+    manifest = write_segment(
+        home / "landing",
+        stream="orders",
+        event_date=date(2026, 1, 5),
+        gateway_id="foo",
+        boot_id="b",
+        lines=[b'{"not": "an order"}'],
+        seqs=[1],
+        created_at=datetime(2026, 1, 5, 20, tzinfo=UTC),
+    )
+    foreign = {path: path.read_bytes() for path in (manifest, segment_of(manifest))}
+    assert sorted(path.name for path in foreign) == ["foo-b-1-1.jsonl.zst", "foo-b-1-1.manifest.json"]
+
+    # What cannot be simulated is refused before anything is removed.
+    landed = files(home / "landing")
+    is_refused(venue(home, "demo", "--no-ui", "--from", "2020-01-01"), "no venue opens before")
+    assert files(home / "landing") == landed
+
+    said = done(home, "demo", "--days", "2", "--visits", "50", "--seed", "2", "--no-ui")
+    assert "Simulated 2 days from 2026-01-05" in said
+    assert "Materialized" in said
+    assert "Reconciled with the truth" in said
+    after = files(home / "landing")
+    assert {path: path.read_bytes() for path in foreign} == foreign
+    assert {path for path in landed if landed[path] == after.get(path)} == set(foreign)
+    assert all(path.name.startswith("sim") for path in after.keys() - foreign.keys())
+    assert done(home, "status", "--problems") == "Every date is fresh\n"
+    assert "1" in done(home, "query", "SELECT count(*) FROM quarantine WHERE segment LIKE 'foo-%'", "--format", "csv")

@@ -1,0 +1,129 @@
+"""Dates for which nothing landed: computed where there is a reason, refused elsewhere, and taken out when asked to."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import DAY, SITE, done, empty_home, files, is_refused, venue
+from venue_assets.graph.instance import open_instance
+from venue_assets.graph.runs import materialize as in_the_ui
+from venue_assets.home import Home
+
+CLOSED, LAST, BEYOND = "2026-01-06", "2026-01-07", "2026-01-20"
+POP_UP = f"""
+[[experiments]]
+id = "pop_up"
+venue_id = "riverside"
+kind = "randomised"
+unit = "user"
+arms = ["plain", "greeting"]
+kpi = "conversion"
+minimum_effect = 0.025
+first_date = {DAY}
+last_date = {LAST}
+reward_days = 7
+"""
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three simulated days, on the second of which the venues were closed; the first is materialized."""
+    root = empty_home(tmp_path_factory.mktemp("landed"))
+    done(root, "simulate", "--days", "3", "--visits", "40")
+    for folder in (root / "landing").glob(f"*/event_date={CLOSED}"):
+        shutil.rmtree(folder)
+    done(root, "materialize", DAY)
+    return root
+
+
+@pytest.fixture
+def home(landed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(landed, tmp_path / "home", symlinks=True))
+
+
+def dates_of(home: Path, *source: str) -> list[str]:
+    said = done(home, "query", *source, "SELECT DISTINCT event_date FROM primary_metrics ORDER BY 1", "--format", "csv")
+    return said.split()[1:]
+
+
+@pytest.mark.parametrize("line", ["materialize {}", "rerun --date {}", "materialize {} --select sessions+"])
+@pytest.mark.parametrize("dates", [BEYOND, "2026-01-04", "2026-01-20...2026-02-01"])
+def test_a_date_for_which_nothing_landed_is_refused(landed: Path, line: str, dates: str) -> None:
+    before = files(landed / "lake", landed / "published")
+    is_refused(
+        venue(landed, *line.format(dates).split()),
+        f"nothing landed for {dates}; event dates with landed data are {DAY}, {LAST}: materialize these, or land ",
+        "venue import",
+    )
+    assert files(landed / "lake", landed / "published") == before
+
+
+def test_where_nothing_landed_at_all_the_landing_is_named(tmp_path: Path) -> None:
+    home = empty_home(tmp_path)
+    is_refused(venue(home, "materialize", DAY), f"nothing at all landed in {home / 'landing'}", "can be read", "demo")
+
+
+def test_a_closed_day_between_landed_ones_is_computed_and_told(home: Path) -> None:
+    said = done(home, "materialize", f"{DAY}...2026-01-10")
+    assert "Left out: 2026-01-08...2026-01-10, because nothing landed then, nor later\n" in said
+    assert f"Materialized {DAY}...{LAST} in 1 run" in said
+    assert f"nothing landed for {CLOSED}: no records there, and all figures are 0 or null" in said
+    assert dates_of(home) == dates_of(home, "--published") == [DAY, CLOSED, LAST]
+    assert done(home, "status", "--problems") == "Every date is fresh\n"
+
+
+def test_a_date_on_which_an_experiment_matures_is_computed_although_nothing_lands(home: Path) -> None:
+    """A pop-up venue is gone on the last date of its test; the rewards of its users are complete a week later."""
+    (home / "site.toml").write_text(SITE.read_text().partition("[[experiments]]")[0] + POP_UP)
+    assert Home(home).site.experiments[0].matures_on == date(2026, 1, 14)
+    assert "Materialized 2026-01-14 in 1 run" in done(home, "materialize", "2026-01-14...2026-01-15")
+    is_refused(venue(home, "materialize", "2026-01-15"), "nothing landed for 2026-01-15")
+
+
+def test_a_date_that_was_computed_nevertheless_is_shown_and_withdrawn(home: Path) -> None:
+    """The Dagster UI computes what it is told to."""
+    with open_instance(Home(home)) as instance:
+        assert in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)])[0].success
+    assert dates_of(home) == dates_of(home, "--published") == [DAY, BEYOND]
+    said = done(home, "status", BEYOND)
+    assert "nothing landed for it" in said
+    assert f"Next: venue materialize {BEYOND} --withdraw\n" in said
+    is_refused(venue(home, "materialize", BEYOND), f"venue materialize {BEYOND} --withdraw takes out what was computed")
+
+    assert f"Withdrawn {BEYOND} from " in done(home, "materialize", BEYOND, "--withdraw")
+    assert dates_of(home) == dates_of(home, "--published") == [DAY]
+    assert "Nothing landed and nothing computed for 2026-01-20" in done(home, "status", BEYOND)
+    is_refused(venue(home, "materialize", BEYOND, "--withdraw"), f"nothing of {BEYOND} is in ")
+
+
+def test_a_failed_date_for_which_nothing_landed_is_withdrawn_too(home: Path) -> None:
+    (home / "lake" / "sessions" / f"event_date={BEYOND}").touch()
+    with open_instance(Home(home)) as instance:
+        assert not in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)])[0].success
+    (home / "lake" / "sessions" / f"event_date={BEYOND}").unlink()
+    done(home, "materialize", BEYOND, "--withdraw")
+    assert BEYOND not in done(home, "status")
+    assert done(home, "rerun", "--failed").startswith("Nothing")
+
+
+def test_figures_whose_segments_are_gone_stay_until_somebody_says_so(home: Path) -> None:
+    """An import that was taken back looks like a landing whose disk is not there: only people know which it is."""
+    done(home, "materialize", LAST)
+    (home / "landing").rename(home / "elsewhere")
+    is_refused(venue(home, "materialize", f"{DAY}...{LAST}"), "nothing at all landed", "--withdraw")
+    said = done(home, "status")
+    assert "the segments that it was computed from are gone from landing/" in said
+    assert f"Next: bring its segments back to landing/, or venue materialize {DAY} --withdraw\n" in said
+    (home / "elsewhere").rename(home / "landing")
+    assert dates_of(home) == dates_of(home, "--published") == [DAY, LAST]
+
+
+def test_a_date_with_landed_data_cannot_be_withdrawn(home: Path) -> None:
+    before = files(home / "lake", home / "published")
+    is_refused(venue(home, "materialize", DAY, "--withdraw"), f"{DAY} landed, or lies between dates that did")
+    is_refused(venue(home, "materialize", BEYOND, "--withdraw", "--select", "sessions"), "a date is withdrawn whole")
+    assert files(home / "lake", home / "published") == before
