@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 from collections import defaultdict
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import duckdb
@@ -23,6 +25,7 @@ from venue_assets.tables.catalogue import catalogue
 
 QUESTIONS = list(questions())
 BY_NAME = {q.name: q for q in QUESTIONS}
+NINTH = date(2026, 1, 9)
 ADDED = "rfm_migrations"
 """The one table that is not in the model until the M of its question is added."""
 
@@ -98,11 +101,69 @@ def test_m_reads_tables_and_columns_that_there_are(asked_: Question) -> None:
     assert set(re.findall(r"\[(\w[\w ]*)\]", asked_.m)) - made <= known
 
 
-def test_the_entry_rate_of_weekdays_is_the_metric(published: Con) -> None:
-    expected = asked(published, ["ocr"], ["weekday"])
-    assert {(r["weekday"],): (r["entry_rate"],) for r in answers(published, "weekday_entry_rate")} == expected
-    rates = [r["entry_rate"] for r in answers(published, "weekday_entry_rate")]
-    assert rates == sorted(rates, reverse=True)
+def test_the_entry_rate_of_weekdays_is_the_metric_of_each_venue(published: Con) -> None:
+    rows = answers(published, "weekday_entry_rate")
+    expected = asked(published, ["ocr"], ["venue_id", "weekday"])
+    assert {(r["venue_id"], r["weekday"]): (r["entry_rate"],) for r in rows} == expected
+    assert {r["venue_id"] for r in rows} == {"harbour", "riverside"}
+    for venue in ("harbour", "riverside"):
+        rates = [r["entry_rate"] for r in rows if r["venue_id"] == venue]
+        assert rates == sorted(rates, reverse=True)
+
+
+@pytest.fixture
+def off_line(published: Con) -> Iterator[Con]:
+    """The same, but of the last date nothing landed at riverside, where an activity was on."""
+    published.execute("BEGIN")
+    for fact in ("fact_session", "fact_order_line", "fact_count"):
+        published.execute(f"DELETE FROM star.{fact} WHERE event_date = '2026-01-10' AND venue_id = 'riverside'")
+    published.execute(
+        """UPDATE metrics.primary_metrics SET pv = 0, uv = 0, completed_orders = 0, gmv = 0, pf_range = NULL, ocr = NULL
+        WHERE event_date = '2026-01-10' AND venue_id = 'riverside'"""
+    )
+    yield published
+    published.execute("ROLLBACK")
+
+
+def test_a_date_of_which_nothing_landed_enters_no_mean_of_an_activity(off_line: Con) -> None:
+    found = {(r["activity"], r["period"]): r for r in answers(off_line, "activity_against_before")}
+    metrics = ["uv", "ocr", "completed_orders", "gmv"]
+    of_dates = asked(off_line, metrics, ["event_date"], "venue_id = 'riverside'")
+    for period, (first, last) in {"before": (5, 8), "during": (9, 9)}.items():
+        dates = [figures for (day,), figures in of_dates.items() if first <= day.day <= last]
+        row = found["Winter Fair", period]
+        assert row["dates"] == len(dates) == last - first + 1
+        means = [mean(float(figures[n]) for figures in dates) for n in range(len(metrics))]
+        names = ("visitors_per_date", "entry_rate", "orders_per_date", "gmv_per_date")
+        assert [row[name] for name in names] == pytest.approx(means)
+
+
+def test_orders_that_landed_alone_enter_the_mean_of_orders_alone(published: Con) -> None:
+    (before,) = [r for r in answers(published, "activity_against_before") if r["period"] == "during"]
+    published.execute("BEGIN")
+    try:
+        published.execute("DELETE FROM star.fact_session WHERE event_date = '2026-01-10' AND venue_id = 'riverside'")
+        (after,) = [r for r in answers(published, "activity_against_before") if r["period"] == "during"]
+    finally:
+        published.execute("ROLLBACK")
+    assert (after["dates"], after["orders_per_date"]) == (before["dates"], before["orders_per_date"])
+    assert after["visitors_per_date"] == asked(published, ["uv"], ["event_date", "venue_id"])[NINTH, "riverside"][0]
+
+
+@pytest.mark.parametrize("asked_", QUESTIONS, ids=lambda q: q.name)
+def test_what_sql_tells_of_each_venue_m_and_dax_do_not_pool(published: Con, asked_: Question) -> None:
+    if "venue_id" in answers(published, asked_.name)[0]:
+        assert "venue_id" in asked_.m
+        assert re.search(r"\w+\[venue_id\]", asked_.dax)
+
+
+@pytest.mark.parametrize("name", ["weekday_entry_rate", "activity_against_before"])
+def test_sql_m_and_dax_give_the_same_columns(published: Con, name: str) -> None:
+    columns = set(answers(published, name)[0])
+    shown = BY_NAME[name].m.rpartition("SelectColumns(")[2].partition("}")[0]
+    assert set(re.findall(r'"(\w+)"', shown)) == columns
+    shown = BY_NAME[name].dax.rpartition("RETURN")[2]
+    assert {name.strip('["]') for name in re.findall(r'\[\w+\]|"\w+"', shown)} == columns
 
 
 def test_new_and_returning_visitors_are_the_metrics(published: Con) -> None:

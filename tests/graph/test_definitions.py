@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 import pytest
@@ -13,7 +16,10 @@ from dagster._core.definitions.reconstruct import (
     reconstruct_repository_def_from_pointer,
 )
 
+from venue_assets.dictionary import write_dictionary
+from venue_assets.graph.build import build_definitions
 from venue_assets.home import VARIABLE, Home
+from venue_assets.tables.catalogue import catalogue
 
 LOADED = ModuleCodePointer("venue_assets.definitions", "defs", None)
 LINEAGE = "dagster/column_lineage"
@@ -32,3 +38,17 @@ def test_a_run_does_not_read_the_lineage_of_columns(home: Home, monkeypatch: pyt
         ):
             monkeypatch.delitem(sys.modules, "venue_assets.definitions", raising=False)
             assert lineage(load(LOADED)) is expected
+
+
+def test_every_table_says_where_its_entry_in_the_dictionary_is(home: Home) -> None:
+    reports = home.published / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    write_dictionary(reports)
+    graph = build_definitions(home, lineage=False).resolve_asset_graph()
+    for table in catalogue():
+        address = graph.get(dg.AssetKey(table.name)).metadata["dictionary"]
+        assert isinstance(address, dg.PathMetadataValue)
+        url = urlsplit(str(address.value))
+        page = Path(unquote(url.path)).read_text(encoding="utf-8")
+        entry = page.partition(f'id="{url.fragment}"')[2].partition("</article>")[0]
+        assert f"{table.layer}.{table.name}" in re.sub("<.*?>", "", entry)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from tests.cli.test_commands import done
+from tests.cli.commands import done
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -55,6 +55,23 @@ def test_the_page_of_a_table_says_what_its_columns_mean(page: Page) -> None:
     assert page.get_by_text("DuckDB").count()
 
 
+def test_the_page_of_a_table_names_its_entry_in_the_dictionary(ui: Ui, page: Page) -> None:
+    page.goto("/assets/primary_metrics?view=overview")
+    shown = page.get_by_text("dictionary.html#table-metrics-primary_metrics")
+    shown.wait_for()
+    page.goto(shown.inner_text())  # as who pastes it: browsers follow no link from a site to a file
+    heading = page.get_by_role("heading", name="metrics.primary_metrics")
+    assert 0 < heading.evaluate("node => node.getBoundingClientRect().top") < 150
+
+
+def test_the_page_of_a_publication_leads_to_the_reports(ui: Ui, page: Page) -> None:
+    page.goto(f"/assets/published?view=partitions&partition={MATERIALIZED[0]}")
+    page.get_by_text(f"venue report --date {MATERIALIZED[0]} --open").wait_for()
+    page.goto(page.get_by_text("reports/index.html").inner_text())
+    page.get_by_role("heading", name="Reports").wait_for()
+    assert page.get_by_role("link", name="Data dictionary").first.is_visible()
+
+
 def test_its_checks_have_passed(page: Page) -> None:
     page.goto("/assets/primary_metrics?view=checks")
     checks = ["contract", *catalogue()["primary_metrics"].checks]

@@ -1,15 +1,19 @@
-"""What stands in the dictionary, gathered from where it is defined: nothing is described here a second time."""
+"""What stands in the dictionary, gathered from where it is defined: nothing is described here a second time.
+
+A text whose `zh` is empty is defined in English only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import sqlglot
 
 from venue_assets.dictionary.questions import Question, measure_names, questions
-from venue_assets.powerbi.captions import column_caption, table_caption
+from venue_assets.powerbi.captions import column_caption, column_description, table_caption, table_description
 from venue_assets.powerbi.dax import formula
 from venue_assets.semantic_layer.metrics import Dimension, Metric, Text, registry
 from venue_assets.semantic_layer.query import dimensions_of, question
@@ -26,9 +30,18 @@ _LAYERS: Final[Mapping[str, Text]] = {
 }
 _DIMENSIONS: Final = Text(en="Star schema: dimensions", zh="星型模型：维度表")
 _FACTS: Final = Text(en="Star schema: facts", zh="星型模型：事实表")
-_PARTITION: Final = "One partition per event date, computed again whenever an input or the definition changes."
+_PARTITION: Final = Text(
+    en="One partition per event date, computed again whenever an input or the definition changes.",
+    zh="每个日期一个分区；输入或定义改变后重新计算。",
+)
+_WINDOWS: Final = Text(en=" Reads more than its own date of {}.", zh="还读取其他日期：{}。")
+_PUBLISHED: Final = Text(
+    en="Brought up to date by every publication, from the published layers and site.toml.",
+    zh="每次发布时根据已发布的各层与 site.toml 更新。",
+)
+_MONTHLY: Final = Text(en=" In Parquet it is one file per month.", zh="Parquet 中每月一个文件。")
+_LANDING: Final = "the landing"
 _STAR_OWNER: Final = "team:analytics"
-_EVENT_DATE: Final = TableColumn(type="DATE", description="Event date, the venue's day")
 _SHOWN: Final = 6
 """Columns of a sample query."""
 
@@ -38,12 +51,13 @@ class ColumnEntry:
     """A column as readers see it."""
 
     name: str
-    zh: str
+    caption: Text | None
+    """What it is called, where it is called something."""
     type: str
-    unit: str
+    unit: Text
     nullable: bool
     is_key: bool
-    description: str
+    description: Text
 
 
 @dataclass(frozen=True)
@@ -52,11 +66,11 @@ class TableEntry:
 
     schema: str
     name: str
-    zh: str
-    description: str
+    caption: Text | None
+    description: Text
     grain: str
     key: tuple[str, ...]
-    freshness: str
+    freshness: Text
     owner: str
     columns: tuple[ColumnEntry, ...]
     made_of: tuple[str, ...]
@@ -146,27 +160,27 @@ def _metric(metric: Metric) -> MetricEntry:
         tuple(dimensions_of(registry(), star(), metric)),
         names[metric.name],
         sqlglot.transpile(sql, read="duckdb", write="duckdb", pretty=True)[0],
-        formula(metric, names),
+        formula(metric, names, registry(), star()),
         f"SELECT * FROM metric.{metric.name} ORDER BY event_date DESC, venue_id LIMIT 10",
     )
 
 
 def _layer(tables: Catalogue, table: Table) -> TableEntry:
-    columns = {"event_date": _EVENT_DATE} | dict(table.columns)
+    event_date = TableColumn(type="DATE", description=registry().dimensions["event_date"].description.en)
+    columns = {"event_date": event_date} | dict(table.columns)
     inputs = tables.lake_inputs(table)
-    windows = [f"{name} ({window.words})" for name, window in inputs.items() if window.words]
-    reads = f" Reads more than its own date of {'; '.join(windows)}." if windows else ""
+    windows = "; ".join(f"{name} ({window.words})" for name, window in inputs.items() if window.words)
     return TableEntry(
         schema=table.layer,
         name=table.name,
-        zh="",
-        description=table.description.strip(),
+        caption=None,
+        description=_english(table.description.strip()),
         grain=f"{table.grain}, within an event date",
         key=("event_date", *table.key),
-        freshness=_PARTITION + reads,
+        freshness=_joined(_PARTITION, _filled(_WINDOWS, windows)) if windows else _PARTITION,
         owner=table.owner,
         columns=_columns(columns, ("event_date", *table.key)),
-        made_of=tuple(inputs) or ("the landing",),
+        made_of=tuple(inputs) or (_LANDING,),
         read_by=tuple(t.name for t in tables if table.name in t.inputs)
         + tuple(t.name for t in _by_name() if table.name in t.reads),
         sample=_sample(f"{table.layer}.{table.name}", tuple(columns), table.key, newest=True),
@@ -174,17 +188,16 @@ def _layer(tables: Catalogue, table: Table) -> TableEntry:
 
 
 def _star(table: StarTable) -> TableEntry:
-    monthly = " In Parquet it is one file per month." if table.monthly else ""
     return TableEntry(
         schema="star",
         name=table.name,
-        zh=table_caption(table.name).zh,
-        description=table.description,
+        caption=table_caption(table.name),
+        description=Text(en=table.description, zh=table_description(table.name, table, "zh")),
         grain=table.grain,
         key=table.key,
-        freshness=f"Brought up to date by every publication, from the published layers and site.toml.{monthly}",
+        freshness=_joined(_PUBLISHED, _MONTHLY) if table.monthly else _PUBLISHED,
         owner=_STAR_OWNER,
-        columns=_columns(table.columns, table.key, with_captions=True),
+        columns=_columns(table.columns, table.key),
         made_of=tuple(sorted(n for n in table.reads if not n.startswith("site_")))
         + (("site.toml",) if any(n.startswith("site_") for n in table.reads) else ()),
         read_by=tuple(t.name for t in _by_name() if table.name in t.reads)
@@ -198,21 +211,54 @@ def _star(table: StarTable) -> TableEntry:
     )
 
 
-def _columns(
-    columns: Mapping[str, TableColumn], key: tuple[str, ...], *, with_captions: bool = False
-) -> tuple[ColumnEntry, ...]:
+def _columns(columns: Mapping[str, TableColumn], key: tuple[str, ...]) -> tuple[ColumnEntry, ...]:
     return tuple(
         ColumnEntry(
             name,
-            column_caption(name, registry()).zh if with_captions else "",
+            _caption(name),
             column.type,
-            column.unit,
+            registry().units.get(column.unit) or _english(column.unit),
             column.nullable,
             name in key,
-            column.description,
+            Text(en=column.description, zh=_chinese().get((name, column.description), "")),
         )
         for name, column in columns.items()
     )
+
+
+def _caption(name: str) -> Text | None:
+    """A column is called the same in every table."""
+    if metric := registry().metrics.get(name):
+        return metric.label
+    try:
+        return column_caption(name, registry())
+    except KeyError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _chinese() -> Mapping[tuple[str, str], str]:
+    """The Chinese of a column, by its name and English description: of what the registry or the star describe alike."""
+    metrics = {(metric.name, metric.description.en): metric.description.zh for metric in registry()}
+    dimensions = {(d.column, d.description.en): d.description.zh for d in registry().dimensions.values()}
+    stars = {
+        (name, column.description): column_description(table.name, name, column, registry(), "zh")
+        for table in star()
+        for name, column in table.columns.items()
+    }
+    return metrics | dimensions | stars
+
+
+def _english(text: str) -> Text:
+    return Text(en=text, zh="")
+
+
+def _joined(*texts: Text) -> Text:
+    return Text(en="".join(t.en for t in texts), zh="".join(t.zh for t in texts))
+
+
+def _filled(text: Text, value: str) -> Text:
+    return Text(en=text.en.format(value), zh=text.zh.format(value))
 
 
 def _sample(table: str, columns: tuple[str, ...], key: tuple[str, ...], *, newest: bool) -> str:

@@ -11,7 +11,7 @@ function search() {
   }
   for (const group of groups) group.hidden = words.length > 0 && !group.querySelector(".entry:not([hidden])");
   told.classList.toggle("found", words.length > 0);
-  told.textContent = words.length ? `${shown} of ${entries.length} found` : usual;
+  told.textContent = words.length ? told.dataset.found.replace("{}", shown).replace("{}", entries.length) : usual;
   document.getElementById("nothing").hidden = shown > 0;
 }
 box.addEventListener("input", search);
@@ -20,6 +20,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && document.activeElement === box) { box.value = ""; search(); }
 });
 document.addEventListener("click", async (event) => {
+  const other = event.target.closest("#other");
+  if (other) other.hash = location.hash;  // the same entry in the other language
   const link = event.target.closest('a[href^="#"]');
   if (link && box.value) { box.value = ""; search(); }
   if (link && link.closest(".contents")) link.closest(".contents").open = false;
@@ -33,9 +35,7 @@ document.addEventListener("click", async (event) => {
     getSelection().addRange(range);
     document.execCommand("copy");
   }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  button.dataset.usual ??= button.textContent;
+  button.textContent = button.dataset.done;
+  setTimeout(() => { button.textContent = button.dataset.usual; }, 1500);
 });
-let closed = [];
-addEventListener("beforeprint", () => { closed = [...document.querySelectorAll("details.code:not([open])")]; closed.forEach((d) => { d.open = true; }); });
-addEventListener("afterprint", () => { closed.forEach((d) => { d.open = false; }); });

@@ -23,14 +23,14 @@ from dagster_duckdb import DuckDBResource
 
 from venue_assets.graph.partitions import MAX_DATES_PER_RUN
 from venue_assets.graph.process import DATES_TAG, PROCESS_TAG, own_process
-from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, published_spec
+from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, page, published_spec
 from venue_assets.home import Home
 from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
-from venue_assets.publish.pages import POWERBI
-from venue_assets.publish.publication import REPORTS, Publication, current, publish
+from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES, POWERBI
+from venue_assets.publish.publication import Publication, current, publish
 from venue_assets.semantic_layer.headline import TABLE as HEADLINE
 from venue_assets.semantic_layer.headline import headline
 from venue_assets.tables.catalogue import Catalogue
@@ -38,7 +38,7 @@ from venue_assets.tables.catalogue import Catalogue
 Listener = Callable[[date, str], None]
 """Told of every table that is about to be computed: event date and table."""
 
-_SHOWN: Final = (PARQUET, CSV, POWERBI, REPORTS)
+_SHOWN: Final = (PARQUET, CSV, POWERBI)
 """Folders of a publication, besides its database."""
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -65,14 +65,17 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def build_assets(
-    catalogue: Catalogue, partitions: dg.PartitionsDefinition[str], *, lineage: bool = True
+    catalogue: Catalogue, partitions: dg.PartitionsDefinition[str], home: Home, *, lineage: bool = True
 ) -> dg.AssetsDefinition:
-    """All tables and the publication as assets of one step that can compute any subset of them."""
+    """All tables and the publication as assets of one step that can compute any subset of them.
+
+    `home` is for the addresses that are shown; what is computed is that of the resource.
+    """
 
     @dg.multi_asset(
         name="venue",
         specs=[
-            *(asset_spec(catalogue, table, partitions, lineage=lineage) for table in catalogue.tables.values()),
+            *(asset_spec(catalogue, table, partitions, home, lineage=lineage) for table in catalogue.tables.values()),
             published_spec(catalogue, partitions),
         ],
         check_specs=[spec for table in catalogue.tables.values() for spec in check_specs(table)],
@@ -207,6 +210,9 @@ def _publish(
                     "changed": changed,
                     "database": dg.MetadataValue.path(os.fspath(home.published / DATABASE)),
                     **{name: dg.MetadataValue.path(os.fspath(home.published / name)) for name in _SHOWN},
+                    "reports": page(home, FRONT_PAGES["en"]),
+                    "dictionary": page(home, DICTIONARY_PAGES["en"]),
+                    "report of this date": f"venue report --date {day} --open",
                 },
                 tags={DATA_VERSION_TAG: publication.publication_id},
             )

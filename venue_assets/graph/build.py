@@ -32,7 +32,7 @@ def build_definitions(home: Home, *, lineage: bool = True, sensor_waits: float =
         description="All tables of an event date, from what landed to what is published, in one process.",
     )
     return dg.Definitions(
-        assets=[build_assets(catalogue(), partitions, lineage=lineage)],
+        assets=[build_assets(catalogue(), partitions, home, lineage=lineage)],
         jobs=[job],
         sensors=[build_sensor(home, site, wait_seconds=sensor_waits)],
         executor=dg.in_process_executor,

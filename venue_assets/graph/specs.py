@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from venue_assets.home import Home
 from venue_assets.lake.engine import CONTRACT
+from venue_assets.publish.pages import DICTIONARY_PAGES, entry_of_table
+from venue_assets.publish.publication import REPORTS
 from venue_assets.tables.catalogue import Catalogue, Table
 from venue_assets.tables.lineage import column_lineage
 
@@ -13,7 +16,7 @@ PUBLISHED = "published"
 
 
 def asset_spec(
-    catalogue: Catalogue, table: Table, partitions: dg.PartitionsDefinition[str], *, lineage: bool
+    catalogue: Catalogue, table: Table, partitions: dg.PartitionsDefinition[str], home: Home, *, lineage: bool
 ) -> dg.AssetSpec:
     """A table as an asset. Its outputs are skippable: in a range one bad date must not take the good ones with it."""
     columns = [
@@ -36,6 +39,7 @@ def asset_spec(
         "grain": f"{table.grain} within an event date",
         "key": ", ".join(table.key),
         "reads": ", ".join(reads) or "the landing",
+        "dictionary": page(home, DICTIONARY_PAGES["en"], entry_of_table(table.layer, table.name)),
     }
     if deps:
         metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps)
@@ -53,6 +57,15 @@ def asset_spec(
         partitions_def=partitions,
         skippable=True,
     )
+
+
+def page(home: Home, name: str, anchor: str = "") -> dg.PathMetadataValue:
+    """The address of a page beside the reports, for the address bar: a click copies it.
+
+    A path and no link, because no browser follows a link from a site to a file.
+    """
+    address = (home.published / REPORTS / name).absolute().as_uri()
+    return dg.MetadataValue.path(f"{address}#{anchor}" if anchor else address)
 
 
 def published_spec(catalogue: Catalogue, partitions: dg.PartitionsDefinition[str]) -> dg.AssetSpec:
