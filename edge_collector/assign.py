@@ -30,9 +30,11 @@ from edge_collector.event_time import event_date
 from edge_collector.experiment import Experiment
 from edge_collector.gateway import Gateway
 from edge_collector.people import People
+from edge_collector.site import Venue
 from edge_collector.spool import Assigned, Capture, Entry, Spool, Stamp, Taken
 from edge_collector.tally import Tally
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _LONGEST_VISIT: Final = 128
 """Characters; it becomes part of a record's unit_id."""
 
@@ -96,9 +98,9 @@ class Assigner:
         tally: Tally,
         allocations: Allocations | None = None,
     ) -> None:
-        self._gateway, self._spool, self._people = gateway, spool, people
+        self._gateway_id, self._spool, self._people = gateway.id, spool, people
         self._stamp, self._tally, self._allocations = stamp, tally, allocations
-        self._experiments = {e.id: e for e in gateway.site.experiments}
+        self._places = {e.id: _place(gateway, e) for e in gateway.site.experiments}
         self._lock = Lock()
 
     def assign(self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None) -> Answer:
@@ -115,14 +117,15 @@ class Assigner:
         The spool decides who asked first, so that all who ask for one unit, at whatever moment, are told the same.
         """
         stamp = self._stamp()
-        experiment, today, local_time = self._experiment(experiment_id, stamp.wall)
-        unit_id, hashed, user_id = self._unit(experiment, today, member_number, visit)
+        place, today, local_time = self._place(experiment_id, stamp.wall)
+        experiment = place.experiment
+        unit_id, hashed, user_id = self._unit(place, today, member_number, visit)
         kept_as = hashed if experiment.unit == "venue_day" else unit_id
         with self._lock:  # over the files of allocations, which are read once
             held = self._shares(experiment, today, user_id, local_time)
         arm, propensity = arm_of(experiment.id, hashed, experiment.seed, experiment.arms, held.shares)
         answer = Answer(experiment.id, unit_id, arm, propensity, held.leaf_id, held.allocation_id, held.remark)
-        return self._record(experiment, answer, kept_as, stamp)
+        return self._record(place, answer, kept_as, stamp)
 
     def answer_of(self, taken: Taken) -> Answer:
         """What was told when the unit asked first. To be called once of each `begin`: it counts."""
@@ -134,37 +137,38 @@ class Assigner:
     def in_force(self) -> dict[str, str]:
         """Of each bandit that assigns here today: the allocation in force, or why the fixed shares hold."""
         found = {}
-        for experiment in self._experiments.values():
-            venue = self._gateway.site.venue_of(experiment)
-            if experiment.kind != "bandit" or self._gateway.own_device("assignments", venue.id) is None:
+        for place in self._places.values():
+            experiment = place.experiment
+            if experiment.kind != "bandit" or place.device_id is None:
                 continue
             with suppress(CannotAssign), self._lock:
-                _, today, local_time = self._experiment(experiment.id, self._stamp().wall)
+                _, today, local_time = self._place(experiment.id, self._stamp().wall)
                 held = self._shares(experiment, today, None, local_time)
                 allocation = f"{held.allocation_id} of {today}" if held.allocation_id else ""
                 found[experiment.id] = allocation or f"{held.remark}; the fixed shares hold"
         return found
 
-    def _experiment(self, experiment_id: str, now: datetime) -> tuple[Experiment, date, datetime]:
-        if (experiment := self._experiments.get(experiment_id)) is None:
-            known = ", ".join(sorted(self._experiments)) or "none"
+    def _place(self, experiment_id: str, now: datetime) -> tuple[_Place, date, datetime]:
+        """Where the experiment assigns, the event date there, and the local time."""
+        if (place := self._places.get(experiment_id)) is None:
+            known = ", ".join(sorted(self._places)) or "none"
             raise CannotAssign(f"experiment {experiment_id!r} is given; one of site.toml is expected: {known}")
+        experiment, venue = place.experiment, place.venue
         if experiment.kind == "before_after":
             raise CannotAssign(f"{experiment_id} compares before with after: its arm is the date's, nobody is assigned")
-        venue = self._gateway.site.venue_of(experiment)
         today = event_date(now, venue.time_zone, venue.day_starts_at)
         if not experiment.first_date <= today <= experiment.last_date:
             raise CannotAssign(
                 f"{experiment_id} assigns from {experiment.first_date} to {experiment.last_date}; today is {today}"
             )
-        return experiment, today, now.astimezone(ZoneInfo(venue.time_zone))
+        return place, today, now.astimezone(place.zone)
 
     def _unit(
-        self, experiment: Experiment, today: date, member_number: str | None, visit: str | None
+        self, place: _Place, today: date, member_number: str | None, visit: str | None
     ) -> tuple[str, str, str | None]:
         """The unit's id, what is hashed for it, and the user it belongs to."""
+        experiment, venue_id = place.experiment, place.venue.id
         if experiment.unit == "venue_day":
-            venue_id = self._gateway.site.venue_of(experiment).id
             return venue_id, unit_of_day(venue_id, today), None
         if not member_number:
             raise CannotAssign(f"no member is given; {experiment.id} assigns by {experiment.unit}")
@@ -195,15 +199,14 @@ class Assigner:
         held = shares_in_force(allocation, experiment.shares, today=today, user_id=user_id, local_time=local_time)
         return held if not problem else SharesInForce(held.shares, remark=problem)
 
-    def _record(self, experiment: Experiment, answer: Answer, kept_as: str, stamp: Stamp) -> Future[Taken]:
-        venue = self._gateway.site.venue_of(experiment)
-        known = self._gateway.own_device("assignments", venue.id)
-        if known is None:
+    def _record(self, place: _Place, answer: Answer, kept_as: str, stamp: Stamp) -> Future[Taken]:
+        experiment_id, venue_id = place.experiment.id, place.venue.id
+        if place.device_id is None:
             raise CannotAssign(
-                f"{self._gateway.id} has no device of assignments at {venue.id}: add one to site.toml and edge.toml"
+                f"{self._gateway_id} has no device of assignments at {venue_id}: add one to site.toml and edge.toml"
             )
         fields = {
-            "experiment_id": experiment.id,
+            "experiment_id": experiment_id,
             "unit_id": answer.unit_id,
             "arm": answer.arm,
             "propensity": answer.propensity,
@@ -212,7 +215,23 @@ class Assigner:
         }
         if answer.remark:  # why the fixed shares hold; readers that do not know the field leave it out
             fields["remark"] = answer.remark
-        capture = Capture("assignments", venue.id, known.device.id, fields)
-        told = json.dumps(vars(answer), ensure_ascii=False)
-        entry = Entry([capture], assigned=Assigned(experiment.id, kept_as, told))
+        capture = Capture("assignments", venue_id, place.device_id, fields)
+        entry = Entry([capture], assigned=Assigned(experiment_id, kept_as, _JSON.encode(vars(answer))))
         return self._spool.take(entry, stamp, at_once=True)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an experiment assigns. It is looked up once: a screen waits for each answer."""
+
+    experiment: Experiment
+    venue: Venue
+    zone: ZoneInfo
+    device_id: str | None
+    """The device that assignments are recorded of; None where the gateway has none there."""
+
+
+def _place(gateway: Gateway, experiment: Experiment) -> _Place:
+    venue = gateway.site.venue_of(experiment)
+    known = gateway.own_device("assignments", venue.id)
+    return _Place(experiment, venue, ZoneInfo(venue.time_zone), known.device.id if known else None)

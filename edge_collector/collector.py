@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from edge_collector import health, landing_target
 from edge_collector.allocation_fetch import AllocationFetcher
 from edge_collector.assign import Allocations, Assigner
+from edge_collector.cancellation import whole
 from edge_collector.clock import Clock, SystemClock
 from edge_collector.codecs.records import position_of
 from edge_collector.column_map import load_map
@@ -143,6 +144,7 @@ class Collector:
         self._synced = False  # as far as what an earlier run of this machine's has captured knows
         self._landing_well_at = self._started
         self._told_refused: dict[tuple[str, str], int] = {}
+        self._scanner: BleScanner | None = None
         self.ready = asyncio.Event()
         self.left = Depth(0, 0, 0, 0, 0, None)
         """What waits in the spool after an orderly end."""
@@ -169,7 +171,7 @@ class Collector:
 
     def _parts(self) -> Iterable[tuple[str, Any]]:
         settings = self.gateway.settings
-        yield "intervals", self._every(settings.gateway.report_seconds, self.intake.close_intervals)
+        yield "intervals", self._every(settings.gateway.report_seconds, self._close_intervals)
         yield "sealing", self._every(min(5.0, settings.landing.segment_seconds / 2), self.seal)
         yield "spool", self._every(_SPOOL_EVERY, self._watch_spool, at_once=True)
         yield "clock", self._every(_CLOCK_EVERY, self.watch_clock, at_once=True)
@@ -206,6 +208,7 @@ class Collector:
         # Terminals and tills are listed too, so that the scanner knows where they are when they are to be connected.
         listened = {address: Advertiser() for address in logs} | advertisers
         scanner = BleScanner(listened, self._take_advertised, self.clock, adapter=self._adapter, tally=self.tally)
+        self._scanner = scanner
         yield "scanner", scanner.run()
         connecting = asyncio.Lock()
         for address in logs:
@@ -259,6 +262,9 @@ class Collector:
             except Busy:
                 pass
             await self.clock.sleep(seconds)
+
+    async def _close_intervals(self) -> None:
+        await self.intake.close_intervals(self._scanner.heard_until if self._scanner else None)
 
     async def seal(self, *, everything: bool = False) -> int:
         """Seal what is due; returns the number of segments."""
@@ -361,9 +367,8 @@ class Collector:
         """
         telling = asyncio.ensure_future(self.intake.tell(events))
         try:
-            await asyncio.shield(telling)
+            await whole(telling)
         except BaseException:
-            await asyncio.wait([telling])
             if telling.cancelled() or telling.exception() is not None:
                 not_told()
             raise

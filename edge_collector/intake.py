@@ -10,6 +10,7 @@ counted. Nothing that names a person goes further than this module.
 - What is older than deliveries are remembered is left out and counted as `too_old`: nobody could tell whether it has
   landed before.
 - A reading that was delivered before (its key is known) is left out and counted as `repeated`.
+- What was overheard counts at the moment at which it was: how long it then waited for the disk says nothing of it.
 
 What does not belong here: reading bytes (`codecs`), receiving them (`sources`), how totals become counts (`counting`).
 """
@@ -19,13 +20,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import AwareDatetime, FiniteFloat, TypeAdapter
 
+from edge_collector.cancellation import whole
 from edge_collector.clock import Clock
 from edge_collector.counting import CounterState, EpochOpened, IntervalCounts, close_interval, count, resumed
 from edge_collector.event_time import event_date, rfc_3339
@@ -177,6 +179,8 @@ class Intake:
             delivery.heard[known.venue.id, known.device.id] = battery
         if isinstance(reading, Alive):
             return
+        if reading.heard_at is not None:
+            stamp = _moment(stamp, reading.heard_at)
         streams = _STREAMS[type(reading)]
         known = next((k for k in candidates if k.device.stream in streams), None)  # type: ignore[assignment]
         if known is None:
@@ -309,20 +313,24 @@ class Intake:
             counter = _Counting(known, heard.state, stamp.wall, stamp.monotonic, stamp.synced)
         delivery.counters[subject] = replace(counter, state=heard.state)
 
-    async def close_intervals(self) -> int:
+    async def close_intervals(self, heard_until: Callable[[], float] | None = None) -> int:
         """Record what every counter that was heard has counted since last time; returns the number of records.
+
+        `heard_until` says until when all that was overheard has been taken: of what came later nothing is decided yet,
+        because a trigger may be on its way that belongs before it. None where nothing is on its way.
 
         Raises Busy; then the intervals stay open, and nothing is lost, because what was counted goes on growing.
         """
         async with self._counting:
             stamp = self.stamp()
+            heard = _moment(stamp, heard_until()) if heard_until else stamp
             delivery = _Delivery()
             for subject, counter in self._counters.items():
                 if counter.pair is not None:
-                    settled = settle(counter.pair, stamp.monotonic)
+                    settled = settle(counter.pair, heard.monotonic)
                     if settled != counter.pair:
                         delivery.counters[subject] = replace(counter, pair=settled)
-                        self._count_pair(counter.known, settled, stamp, delivery)
+                        self._count_pair(counter.known, settled, heard, delivery)
                         counter = delivery.counters[subject]
                 seconds = stamp.monotonic - counter.opened_monotonic
                 if seconds < _SHORTEST:
@@ -387,14 +395,7 @@ class Intake:
         """Make it durable, and go on from there. Whoever is cancelled meanwhile waits for it all the same: what the
         spool has taken and the counters here do not know of would be counted again.
         """
-        keeping = asyncio.ensure_future(self._keep_whole(source, delivery, stamp))
-        try:
-            return await asyncio.shield(keeping)
-        except asyncio.CancelledError:
-            await asyncio.wait([keeping])
-            if not keeping.cancelled():
-                keeping.exception()  # nobody is left to be told
-            raise
+        return await whole(asyncio.ensure_future(self._keep_whole(source, delivery, stamp)))
 
     async def _keep_whole(self, source: str, delivery: _Delivery, stamp: Stamp) -> Receipt:
         # Sensors repeat themselves every second. Only what says something new is worth a write to an SD card.
@@ -443,6 +444,11 @@ def _kept(counter: _Counting, clock_id: str) -> str:
             "pair": json.loads(counter.pair.to_json()) if counter.pair else None,
         }
     )
+
+
+def _moment(stamp: Stamp, monotonic: float) -> Stamp:
+    """When the clock that does not step showed `monotonic`, by all clocks as they run at `stamp`."""
+    return replace(stamp, wall=stamp.wall - timedelta(seconds=stamp.monotonic - monotonic), monotonic=monotonic)
 
 
 def _subject(known: Known) -> str:

@@ -122,7 +122,7 @@ def begin(outer_clock: str | None, inner_clock: str | None) -> PairState:
 
 
 def pair(state: PairState, trigger: Trigger, now: float, rules: PairRules = RULES) -> Paired:
-    """One trigger, heard at `now` by the gateway's clock that does not step (`time.monotonic`)."""
+    """One trigger, heard at `now` by the gateway's clock that does not step (`time.monotonic`): heard, not given."""
     seen = Seen(trigger.at, trigger.sensor)
     if state.counter is not None and trigger.counter is None:
         return Paired(state, _dropped(trigger, "downgraded"))
@@ -139,7 +139,9 @@ def pair(state: PairState, trigger: Trigger, now: float, rules: PairRules = RULE
 
 
 def settle(state: PairState, now: float, rules: PairRules = RULES) -> PairState:
-    """Decide what need not wait any longer. To be called before an interval is closed, too."""
+    """Decide what need not wait any longer. To be called before an interval is closed, too: with a `now` up to which
+    every trigger that was heard has been given, because one that comes behind what is decided is left out.
+    """
     if state.newest is None or now < state.newest[1]:
         return state
     at, heard = state.newest

@@ -20,11 +20,13 @@ class Reading:
 
     `device` is the device's name at its source: a Bluetooth address (`AA:BB:CC:DD:EE:FF`), a serial number, or the id
     of site.toml. `key` is what makes it the same reading when it is delivered again; None where a repetition cannot
-    do harm, because the reading is a running total.
+    do harm, because the reading is a running total. `heard_at` is when the gateway overheard it, in seconds by the
+    clock that does not step; None where that is when it is handed over.
     """
 
     device: str
     key: str | None = None
+    heard_at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

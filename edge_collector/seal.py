@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from edge_collector.contract import STREAMS, columns
 from edge_collector.event_time import event_date, rfc_3339
@@ -25,6 +25,9 @@ from edge_collector.spool import Replacement, SealedSegment, Spool, Stamp
 WAIT_FOR_SYNC: Final = timedelta(hours=24)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_MS: Final = 60_000
+_SECONDS: Final = [f"{second:02}." for second in range(60)]
+_THOUSANDTHS: Final = [f"{ms:03}" for ms in range(1000)]
+"""To look up the two takes half as long as to format the number that they make."""
 _AT_ONCE: Final = 20_000
 """Records sealed in one transaction, unless a segment is longer: what is captured meanwhile waits for its end."""
 
@@ -37,9 +40,19 @@ class SealPolicy:
     age: timedelta
 
 
+class _Run(NamedTuple):
+    """Whose numbers are consecutive: the records of one stream since one start of the gateway."""
+
+    gateway_id: str
+    stream: str
+    boot_id: str
+
+
 _Row = tuple[int, str, str, int, int, int, int, str]
 """A record as the spool holds it: seq, venue_id, device_id, wall_ms and dated_ms (both corrected), synced, shift_ms (by
 which times in the body have still to be moved), body. A plain tuple: to name its parts takes a tenth longer."""
+_Line = tuple[int, str, int, int, bytes]
+"""A record as the contract writes it: seq, venue_id, wall_ms and dated_ms (both corrected), the line."""
 
 
 def seal(
@@ -60,11 +73,12 @@ def seal(
     def select(db: sqlite3.Connection) -> list[Replacement]:
         made: list[Replacement] = []
         for stream, boot_id in _runs(db):
-            ready = _ready(db, stream, boot_id, stamp, at_once)
-            backlog = len(ready) == at_once
-            for day, rows in _by_date(ready, venues):
-                for part in _due(rows, day, policy, now, venues, everything or backlog):
-                    made.append(_segment(spool.gateway_id, stream, boot_id, day, part, venues, stamp))
+            of_run = _Run(spool.gateway_id, stream, boot_id)
+            dates = _lines(of_run, _ready(db, of_run, stamp, at_once), venues)
+            backlog = sum(len(lines) for _, lines in dates) == at_once
+            for day, lines in dates:
+                for part in _due(lines, day, policy, now, venues, everything or backlog):
+                    made.append(_segment(of_run, day, part, stamp))
             if sum(one.segment.rows for one in made) >= at_once:
                 break
         return made
@@ -82,90 +96,79 @@ def _runs(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
             (boot_id,) = db.execute(following, (stream, boot_id)).fetchone()
 
 
-def _ready(db: sqlite3.Connection, stream: str, boot_id: str, stamp: Stamp, most: int) -> list[_Row]:
+def _ready(db: sqlite3.Connection, of_run: _Run, stamp: Stamp, most: int) -> Iterator[_Row]:
     waited = round((stamp.monotonic - WAIT_FOR_SYNC.total_seconds()) * 1000)
-    found = db.execute(
+    return db.execute(
         "SELECT seq, venue_id, device_id, wall_ms + shift_ms, dated_ms + own_times * shift_ms, synced,"
         " own_times * shift_ms, body"
         " FROM records WHERE stream = ? AND boot_id = ? AND (synced OR clock_id <> ? OR monotonic_ms <= ?) ORDER BY seq"
         " LIMIT ?",
-        (stream, boot_id, stamp.clock_id, waited, most),
+        (of_run.stream, of_run.boot_id, stamp.clock_id, waited, most),
     )
-    return found.fetchall()
 
 
-def _by_date(rows: Iterable[_Row], venues: Mapping[str, _Dates]) -> list[tuple[date, list[_Row]]]:
-    of_day: dict[date, list[_Row]] = {}
-    of_minute: dict[tuple[str, int], list[_Row]] = {}
-    for row in rows:
-        _, venue_id, _, _, dated_ms, _, _, _ = row
-        minute = venue_id, dated_ms // _MINUTE_MS  # an event date begins at a whole one
-        if (found := of_minute.get(minute)) is None:
-            day = venues[venue_id].date_of(dated_ms)
-            found = of_minute[minute] = of_day.setdefault(day, [])
-        found.append(row)
+def _lines(of_run: _Run, rows: Iterable[_Row], venues: Mapping[str, _Dates]) -> list[tuple[date, list[_Line]]]:
+    """The rows as the contract writes them, by event date. What rows of one minute and device share is worked out once.
+
+    Whether they are due or not: to hold all rows first, and write only those that are, takes a tenth longer.
+    """
+    of_all = f'{{"gateway_id":{_json(of_run.gateway_id)},"boot_id":{_json(of_run.boot_id)},"seq":'
+    own_times = [c.name for c in columns(of_run.stream) if c.type == "TIMESTAMP" and c.name != "recorded_at"]
+    of_day: dict[date, list[_Line]] = {}
+    shared: dict[tuple[str, str, int, int, int], tuple[list[_Line], str, str]] = {}
+    for seq, venue_id, device_id, wall_ms, dated_ms, synced, shift_ms, body in rows:
+        # An event date begins at a whole minute, and an offset changes at one.
+        key = venue_id, device_id, wall_ms // _MINUTE_MS, dated_ms // _MINUTE_MS, synced
+        if (found := shared.get(key)) is None:
+            before, offset = venues[venue_id].text_of(wall_ms // _MINUTE_MS)
+            found = shared[key] = (
+                of_day.setdefault(venues[venue_id].date_of(dated_ms), []),
+                f',"venue_id":{_json(venue_id)},"device_id":{_json(device_id)},"recorded_at":"{before}',
+                f'{offset}","clock":"{"synced" if synced else "unsynced"}",',
+            )
+        lines, before, behind = found
+        own = _shifted(body, shift_ms, own_times) if shift_ms and own_times else body
+        second, thousandth = _SECONDS[wall_ms // 1000 % 60], _THOUSANDTHS[wall_ms % 1000]
+        line = f"{of_all}{seq}{before}{second}{thousandth}{behind}{own}}}".encode()
+        lines.append((seq, venue_id, wall_ms, dated_ms, line))
     return sorted(of_day.items())
 
 
 def _due(
-    rows: list[_Row], day: date, policy: SealPolicy, now: datetime, venues: Mapping[str, _Dates], everything: bool
-) -> list[list[_Row]]:
-    """The segments that these rows of one stream, boot and event date make now; the last, smaller one may wait."""
-    parts = [rows[i : i + policy.rows] for i in range(0, len(rows), policy.rows)]
+    lines: list[_Line], day: date, policy: SealPolicy, now: datetime, venues: Mapping[str, _Dates], everything: bool
+) -> list[list[_Line]]:
+    """The segments that these lines of one stream, boot and event date make now; the last, smaller one may wait."""
+    parts = [lines[i : i + policy.rows] for i in range(0, len(lines), policy.rows)]
     last = parts[-1]
     now_ms = int(now.timestamp() * 1000)
-    oldest = min(row[3] for row in last)
+    oldest = min([line[2] for line in last])
     aged = now_ms - oldest >= policy.age / timedelta(milliseconds=1) or oldest > now_ms
     over = venues[last[0][1]].date_of(now_ms) > day
     due = everything or len(last) == policy.rows or aged or over
     return parts if due else parts[:-1]
 
 
-def _segment(
-    gateway_id: str,
-    stream: str,
-    boot_id: str,
-    day: date,
-    rows: Sequence[_Row],
-    venues: Mapping[str, _Dates],
-    stamp: Stamp,
-) -> Replacement:
-    # Readers refuse what is a day ahead of its segment. A gateway that does not know the time must not be why.
-    newest = max(max(row[3] for row in rows), max(row[4] for row in rows))
-    created_at = stamp.wall if stamp.synced else max(stamp.wall, _EPOCH + timedelta(milliseconds=newest))
+def _segment(of_run: _Run, day: date, lines: Sequence[_Line], stamp: Stamp) -> Replacement:
+    created_at = stamp.wall
+    if not stamp.synced:
+        # Readers refuse what is a day ahead of its segment. A gateway that does not know the time must not be why.
+        newest = max(max(wall_ms, dated_ms) for _, _, wall_ms, dated_ms, _ in lines)
+        created_at = max(created_at, _EPOCH + timedelta(milliseconds=newest))
+    first, last = lines[0][0], lines[-1][0]
+    consecutive = last - first == len(lines) - 1  # as is usual; to look at each takes longer than to compress all
     manifest, packed = pack_segment(
-        stream=stream,
+        stream=of_run.stream,
         event_date=day,
-        gateway_id=gateway_id,
-        boot_id=boot_id,
-        lines=_lines(gateway_id, stream, boot_id, rows, venues),
-        seqs=[row[0] for row in rows],
+        gateway_id=of_run.gateway_id,
+        boot_id=of_run.boot_id,
+        lines=[line[4] for line in lines],
+        seqs=range(first, last + 1) if consecutive else [line[0] for line in lines],
         created_at=created_at,
     )
-    sealed = SealedSegment(0, stream, day.isoformat(), str(manifest.name), len(rows), packed, manifest.to_bytes())
-    return Replacement(sealed, boot_id, manifest.seq_ranges)
-
-
-def _lines(
-    gateway_id: str, stream: str, boot_id: str, rows: Iterable[_Row], venues: Mapping[str, _Dates]
-) -> list[bytes]:
-    """The rows as the contract writes them. What rows of one minute and device share is worked out once."""
-    of_all = f'{{"gateway_id":{_json(gateway_id)},"boot_id":{_json(boot_id)},"seq":'
-    own_times = [c.name for c in columns(stream) if c.type == "TIMESTAMP" and c.name != "recorded_at"]
-    shared: dict[tuple[str, str, int, int], tuple[str, str]] = {}
-    lines = []
-    for seq, venue_id, device_id, wall_ms, _, synced, shift_ms, body in rows:
-        minute, rest = divmod(wall_ms, _MINUTE_MS)
-        key = venue_id, device_id, minute, synced
-        if (found := shared.get(key)) is None:
-            before, offset = venues[venue_id].text_of(minute)
-            found = shared[key] = (
-                f',"venue_id":{_json(venue_id)},"device_id":{_json(device_id)},"recorded_at":"{before}',
-                f'{offset}","clock":"{"synced" if synced else "unsynced"}",',
-            )
-        own = _shifted(body, shift_ms, own_times) if shift_ms and own_times else body
-        lines.append(f"{of_all}{seq}{found[0]}{rest / 1000:06.3f}{found[1]}{own}}}".encode())
-    return lines
+    sealed = SealedSegment(
+        0, of_run.stream, day.isoformat(), str(manifest.name), len(lines), packed, manifest.to_bytes()
+    )
+    return Replacement(sealed, of_run.boot_id, manifest.seq_ranges)
 
 
 def _shifted(body: str, shift_ms: int, names: Sequence[str]) -> str:

@@ -303,6 +303,8 @@ def count_rows(content: bytes) -> int:
 
 def ranges(seqs: Iterable[int]) -> list[list[int]]:
     """Numbers as [from, to] ranges, ascending: `ranges([3, 1, 2, 7]) == [[1, 3], [7, 7]]`."""
+    if isinstance(seqs, range) and seqs.step == 1 and seqs:
+        return [[seqs[0], seqs[-1]]]
     ordered = sorted(set(seqs))
     if not ordered:
         return []

@@ -8,31 +8,28 @@ that come while a transaction is being flushed share the next one (group commit)
 A record leaves the spool in two steps: `seal` puts the finished segments in the place of their records, `confirmed`
 deletes a segment when the landing has it. Nothing else deletes.
 
-What does not belong here: what a reading means (`intake`), where segments go (`ship`).
+What does not belong here: what an entry is (`spool_entry`), how the file is opened (`spool_file`), what a reading means
+(`intake`), where segments go (`ship`).
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock, Timer
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from edge_collector.contract import STREAMS, columns
-from edge_collector.durable import write_atomically
-from edge_collector.spool_file import FROM_LAYOUT_1, LAYOUT, SCHEMA, is_damage, is_full, size_of, transaction
-from edge_collector.write_ahead_log import has_more
+from edge_collector.spool_entry import Assigned, Capture, Depth, Entry, Replacement, SealedSegment, Stamp, Taken
+from edge_collector.spool_file import SpoolDamaged, SpoolProblem, is_damage, is_full, open_file, transaction
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
@@ -47,112 +44,6 @@ class SpoolFull(RuntimeError):
     """There is no room. Whoever asked has to wait and to ask again; nothing of what it brought has been kept."""
 
 
-class SpoolProblem(RuntimeError):
-    """The spool cannot be used at all. The message says what to do."""
-
-
-class SpoolDamaged(SpoolProblem):
-    """The file cannot be read, or only in parts; `salvage` knows what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """A record on its way into the spool.
-
-    `fields` are the stream's own, as the contract writes them. `key` makes a second delivery recognisable: a capture
-    whose key was taken last with the same `version` is left out. `dated_at` is the time that counts (None: when it was
-    recorded).
-    `recorded_at`: by the clock of the device, which the gateway's does not move (None: when it was captured).
-    `own_times`: the times in `fields` are this gateway's, so that a later sync of its clock moves them too.
-    """
-
-    stream: str
-    venue_id: str
-    device_id: str
-    fields: Mapping[str, Any]
-    key: str | None = None
-    version: str = ""
-    dated_at: datetime | None = None
-    recorded_at: datetime | None = None
-    own_times: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """When something was captured, by all the clocks there are."""
-
-    wall: datetime
-    monotonic: float
-    clock_id: str
-    synced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Assigned:
-    """The arm that a unit keeps: `answer` is what was told, as JSON."""
-
-    experiment_id: str
-    unit_id: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is taken or left as a whole: records, the new states of devices, an arm given.
-
-    Where the unit of `assigned` has an arm already, nothing of the entry is written.
-    """
-
-    captures: Sequence[Capture] = ()
-    states: Mapping[str, str] = field(default_factory=dict)
-    assigned: Assigned | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of an entry: records written, and those left out because their key had been delivered before."""
-
-    written: int
-    repeated: int
-    by_stream: Mapping[str, int] = field(default_factory=dict)
-    """Records written."""
-    assigned: str | None = None
-    """Where the entry gives an arm: what the unit was told when it asked first, in this entry or an earlier one."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealedSegment:
-    """A finished segment that waits for the landing's confirmation."""
-
-    id: int
-    stream: str
-    event_date: str
-    name: str
-    rows: int
-    packed: bytes
-    manifest: bytes
-
-
-class Replacement(NamedTuple):
-    """A segment, and the records whose place it takes: of its stream and this boot, the numbers from ... to."""
-
-    segment: SealedSegment
-    boot_id: str
-    seq_ranges: Sequence[Sequence[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """How much waits: records not sealed yet, segments, their rows and bytes, and the oldest record's wall time."""
-
-    records: int
-    segments: int
-    segment_rows: int
-    refused_segments: int
-    bytes: int
-    oldest: datetime | None
-
-
 @dataclass(slots=True)
 class _Request:
     entry: Entry
@@ -165,7 +56,8 @@ class Spool:
     own, and one at a time.
 
     `boot_id` names this run; numbers begin at 0 in each. `max_bytes` bounds the file; beyond it `SpoolFull` is raised
-    by whatever brings more, until the landing has confirmed some of it.
+    by whatever brings more, until the landing has confirmed some of it. `kept_log` is a copy of the write-ahead log,
+    where SQLite found a hole in it and takes nothing from behind it.
     """
 
     def __init__(self, path: Path, *, gateway_id: str, boot_id: str, max_bytes: int) -> None:
@@ -176,86 +68,17 @@ class Spool:
         self._lock = Lock()
         self._working = Lock()
         """Held by the thread that uses the file."""
-        self._checkpoints_at = _CHECKPOINT_PAGES
+        self._checkpoints_at = 0
         self._in_log = 0
         self._next_seq = dict.fromkeys(STREAMS, 0)
         self.damage = ""
         """What was found damaged while it was used; from then on nothing more is taken."""
-        self.kept_log: Path | None = None
-        """A copy of the write-ahead log, where SQLite found a hole in it and takes nothing from behind it."""
         try:
-            self._db = self._writer.submit(self._open).result()
+            self._db, self.kept_log = self._writer.submit(open_file, path).result()
+            self._page_size = self._submit(lambda: self._pragma("page_size")).result()
         except BaseException:
             self._writer.shutdown()
             raise
-
-    def _open(self) -> sqlite3.Connection:
-        if not self.path.exists() or not self.path.stat().st_size:
-            if size_of(self._log_path):  # SQLite would delete it, and all that is only there
-                raise SpoolDamaged(f"{self.path} is damaged (it is empty, and its write-ahead log is not)")
-            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is so, too
-        try:
-            db = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
-        try:
-            self._prepare(db)
-            self._keep_log(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    @property
-    def _log_path(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-wal")
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        try:
-            # Another process that writes would give the same numbers to other records: only one may have the file.
-            # Said before the file is read, it also spares the file of shared memory, for which a full disk has no room.
-            db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            if db.execute("PRAGMA page_count").fetchone() == (0,):
-                db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before anything is written; later it writes each time
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-            db.execute("PRAGMA secure_delete=FAST")  # some builds overwrite what is deleted, at the price of writing it
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={LAYOUT}; COMMIT")
-            elif version == 1:
-                db.executescript(f"BEGIN IMMEDIATE; {FROM_LAYOUT_1} PRAGMA user_version={LAYOUT}; COMMIT")
-            elif version != LAYOUT:
-                raise SpoolProblem(f"{self.path} has layout {version}; this edge-collector reads {LAYOUT}")
-            db.execute("BEGIN IMMEDIATE")
-            db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise SpoolProblem(f"{self.path} is in use by another edge-collector; stop that one first") from None
-            if is_damage(error):
-                raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
-            raise SpoolProblem(f"{self.path} cannot be opened: {error}") from None
-        except sqlite3.DatabaseError as error:
-            raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
-
-    def _keep_log(self, db: sqlite3.Connection) -> None:
-        """Copy a write-ahead log with a hole in it before anything is written behind the hole."""
-        try:
-            if not size_of(self._log_path):
-                return
-            _, frames, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            (page_size,) = db.execute("PRAGMA page_size").fetchone()
-            if has_more(self._log_path, max(frames, 0), page_size):
-                kept = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}.log")
-                write_atomically(kept, self._log_path.read_bytes(), mode=0o600)
-                self.kept_log = kept
-        except sqlite3.DatabaseError as error:
-            if is_damage(error):
-                raise SpoolDamaged(f"{self.path} is damaged ({error})") from None
-            _log.warning("the write-ahead log of %s was not examined: %s", self.path, error)
-        except OSError as error:
-            _log.error("the write-ahead log of %s could not be examined or kept: %s", self.path, error)
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
@@ -302,7 +125,7 @@ class Spool:
                 raise SpoolFull(f"the spool is damaged ({self.damage})")
             numbers = dict(self._next_seq)
             with transaction(self._db):
-                if self.bytes() >= self.max_bytes:
+                if self._is_full():
                     raise SpoolFull(
                         f"the spool holds {self.max_bytes} bytes, which is all it may; is the landing reachable?"
                     )
@@ -352,7 +175,8 @@ class Spool:
             " dated_ms, own_times, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
-        db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", entry.states.items())
+        if entry.states:
+            db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", entry.states.items())
         return Taken(len(rows), repeated, Counter(row[0] for row in rows), answer)
 
     def _is_new(self, key: str, version: str, wall_ms: int) -> bool:
@@ -475,10 +299,14 @@ class Spool:
 
     def bytes(self) -> int:
         """What the file holds, without pages that are free again. Only to be called by who is at work."""
-        pages, free, size = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_size
+
+    def _is_full(self) -> bool:
+        # Nearly always the pages that are free need not be known, too.
+        return self._pragma("page_count") * self._page_size >= self.max_bytes and self.bytes() >= self.max_bytes
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     def check(self, seconds: float | None = None) -> str:
         """What is damaged in the file, in SQLite's words; empty where nothing is, or is found in so many seconds.
@@ -560,3 +388,20 @@ def _ms(instant: datetime) -> int:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 OWN_FIELDS: Final = {stream: tuple(c.name for c in columns(stream))[7:] for stream in STREAMS}
 """The fields of each stream behind those that every record carries."""
+
+__all__ = [
+    "OWN_FIELDS",
+    "REMEMBERED",
+    "Assigned",
+    "Capture",
+    "Depth",
+    "Entry",
+    "Replacement",
+    "SealedSegment",
+    "Spool",
+    "SpoolDamaged",
+    "SpoolFull",
+    "SpoolProblem",
+    "Stamp",
+    "Taken",
+]

@@ -1,14 +1,21 @@
-"""The file behind the spool: its tables, the way from an older layout, transactions, and what errors say of it.
+"""The file behind the spool: its tables, how it is opened, an older layout, transactions, and what errors say of it.
 
 What does not belong here: what is written into the tables, and when.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from edge_collector.durable import write_atomically
+from edge_collector.write_ahead_log import has_more
+
+_log = logging.getLogger(__name__)
 LAYOUT: Final = 2
 _RECORDS: Final = """
 CREATE TABLE records (
@@ -63,6 +70,90 @@ DROP TABLE records_1;
 """In layout 1 records lay in the order of capture."""
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNREADABLE: Final = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
+
+
+class SpoolProblem(RuntimeError):
+    """The spool cannot be used at all. The message says what to do."""
+
+
+class SpoolDamaged(SpoolProblem):
+    """The file cannot be read, or only in parts; `salvage` knows what to do."""
+
+
+def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+    """The file at `path`, made where there is none, for this process alone; and a copy of its write-ahead log, where
+    SQLite found a hole in it and takes nothing from behind it.
+
+    No commit brings the log into the file, until the caller says at how many pages. Raises SpoolProblem.
+    """
+    if not path.exists() or not path.stat().st_size:
+        if size_of(_log_path(path)):  # SQLite would delete it, and all that is only there
+            raise SpoolDamaged(f"{path} is damaged (it is empty, and its write-ahead log is not)")
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is so, too
+    try:
+        db = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise SpoolProblem(f"{path} cannot be opened: {error}") from None
+    try:
+        _prepare(db, path)
+        return db, _keep_log(db, path)
+    except BaseException:
+        db.close()
+        raise
+
+
+def _log_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    try:
+        # Another process that writes would give the same numbers to other records: only one may have the file.
+        # Said before the file is read, it also spares the file of shared memory, for which a full disk has no room.
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        if db.execute("PRAGMA page_count").fetchone() == (0,):
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before anything is written; later it writes each time
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA wal_autocheckpoint=0")  # the log is looked at before any of it is written over
+        db.execute("PRAGMA secure_delete=FAST")  # some builds overwrite what is deleted, at the price of writing it
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={LAYOUT}; COMMIT")
+        elif version == 1:
+            db.executescript(f"BEGIN IMMEDIATE; {FROM_LAYOUT_1} PRAGMA user_version={LAYOUT}; COMMIT")
+        elif version != LAYOUT:
+            raise SpoolProblem(f"{path} has layout {version}; this edge-collector reads {LAYOUT}")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise SpoolProblem(f"{path} is in use by another edge-collector; stop that one first") from None
+        if is_damage(error):
+            raise SpoolDamaged(f"{path} is damaged ({error})") from None
+        raise SpoolProblem(f"{path} cannot be opened: {error}") from None
+    except sqlite3.DatabaseError as error:
+        raise SpoolDamaged(f"{path} is damaged ({error})") from None
+
+
+def _keep_log(db: sqlite3.Connection, path: Path) -> Path | None:
+    """Copy a write-ahead log with a hole in it before anything is written behind the hole."""
+    try:
+        if not size_of(_log_path(path)):
+            return None
+        _, frames, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        (page_size,) = db.execute("PRAGMA page_size").fetchone()
+        if has_more(_log_path(path), max(frames, 0), page_size):
+            kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}.log")
+            write_atomically(kept, _log_path(path).read_bytes(), mode=0o600)
+            return kept
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise SpoolDamaged(f"{path} is damaged ({error})") from None
+        _log.warning("the write-ahead log of %s was not examined: %s", path, error)
+    except OSError as error:
+        _log.error("the write-ahead log of %s could not be examined or kept: %s", path, error)
+    return None
 
 
 class transaction:

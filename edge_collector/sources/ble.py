@@ -3,6 +3,7 @@
 Sensors are only overheard. Nothing tells them what arrived, so what they say is a running total: an advertisement
 that is missed, or dropped here because the intake is busy, is made up for by the next one. (Not so the raw triggers
 of a pair: those sensors say each of them a few times, and the undercount is part of what a pair's accuracy means.)
+Every reading tells when it was heard: a disk that is slow to flush must not make a trigger a late one.
 Terminals and tills keep their records until they are told that these are durable here; see `RecordClient`.
 
 Both run until cancelled and survive whatever the adapter, BlueZ or a device does: they log it, count it, and try
@@ -16,7 +17,8 @@ import logging
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final, Never
 
 from bleak import BleakScanner
@@ -81,6 +83,7 @@ class BleScanner:
         self._frames_at: dict[str, float] = {}
         self._seen: dict[str, BLEDevice] = {}
         self._readings: deque[AnyReading] = deque(maxlen=capacity)
+        self._under_way: list[AnyReading] = []
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -92,6 +95,11 @@ class BleScanner:
     def locate(self, address: str) -> BLEDevice | str:
         """What to connect to: the device as it was heard, which spares bleak a scan of its own, else its address."""
         return self._seen.get(address.upper(), address)
+
+    def heard_until(self) -> float:
+        """Until when, by the clock that does not step, the sink has taken all that was heard."""
+        oldest = next(chain(self._under_way, self._readings), None)
+        return self._clock.monotonic() if oldest is None or oldest.heard_at is None else oldest.heard_at
 
     async def _scan(self) -> Never:
         backoff = Backoff(self._clock)
@@ -145,13 +153,15 @@ class BleScanner:
                 if len(self._readings) == self._readings.maxlen:
                     self.counts["overflowed"] += 1
                     self._tally.refused["bluetooth", "overflowed"] += 1
-                self._readings.append(reading)
+                self._readings.append(replace(reading, heard_at=self._heard_at))
             self._news.set()
 
     async def _hand_over(self) -> Never:
         while True:
             await self._news.wait()
             self._news.clear()
-            while readings := list(self._readings):
+            while self._readings:
+                self._under_way = list(self._readings)
                 self._readings.clear()
-                await hand_over(readings, self._sink, self._clock)
+                await hand_over(self._under_way, self._sink, self._clock)
+                self._under_way = []

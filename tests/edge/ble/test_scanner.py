@@ -79,6 +79,21 @@ async def test_motion_and_triggers(hall: Hall) -> None:
 
 
 @in_hall
+async def test_a_reading_tells_when_it_was_heard_and_not_when_the_disk_had_time_for_it(hall: Hall) -> None:
+    scanner = await scanning(hall, {EDGE: Advertiser(sensor="outer"), STREET: Advertiser(sensor="inner")})
+    assert scanner.heard_until() == 0
+    hall.inbox.busy = True
+    for address, at in ((EDGE, 100.0), (STREET, 100.4), (EDGE, 103.0)):
+        TriggerSensor(hall.radio, address).trigger(at)
+        await hall.clock.advance(20)
+        assert scanner.heard_until() == 0
+    hall.inbox.busy = False
+    await hall.until(lambda: scanner.heard_until() > 0, passing=1.0)
+    assert [reading.heard_at for reading in hall.inbox.readings] == [0, 20, 40]
+    assert scanner.heard_until() == hall.clock.monotonic()
+
+
+@in_hall
 async def test_strangers_are_ignored_and_counted(hall: Hall) -> None:
     tally = Tally()
     scanner = await scanning(hall, {DOOR: Advertiser()}, tally=tally)

@@ -19,8 +19,8 @@ import pytest
 from edge_collector import cli
 from edge_collector.spool import Spool
 from tests.edge.collector.box import Box, device
+from tests.edge.collector.exports import FOLDER, ORDERS
 from tests.edge.collector.test_crash import free_port, order
-from tests.edge.collector.test_folder import FOLDER, ORDERS
 
 EDGE = device("till", "http") + device("gateway", "gateway")
 # A machine that runs tests often has no time source; its records would wait for one. And a landing that is not there
@@ -214,7 +214,7 @@ def test_a_file_that_is_no_spool_any_more_stops_nobody(box: Box) -> None:
 
 def test_damage_that_is_met_while_it_works_makes_a_new_beginning_by_itself(box: Box) -> None:
     """A start looks for ten seconds at most; here not at all."""
-    from tests.edge.collector.test_salvage import damage, fill, page_of
+    from tests.edge.collector.damaged_spool import damage, fill, page_of
 
     path = box.root / "spool.db"
     fill(path)

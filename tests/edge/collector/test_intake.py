@@ -57,7 +57,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.spool.close()
 
 
-def test_an_interval_that_is_being_written_at_the_end_is_not_counted_again(bench: Bench) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interval_that_is_being_written_at_the_end_is_not_counted_again(bench: Bench, times: int) -> None:
+    """Also where the part that closes intervals is cancelled twice: by SIGTERM, and because another part fails then."""
+
     async def main() -> None:
         await bench.heard(100)
         await bench.clock.advance(60)
@@ -67,10 +70,15 @@ def test_an_interval_that_is_being_written_at_the_end_is_not_counted_again(bench
             await asyncio.sleep(0)
             while not bench.spool._waiting:
                 await asyncio.sleep(0)
-            closing.cancel()  # SIGTERM
+            for _ in range(times):
+                closing.cancel()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            await bench.clock.advance(1)
+            again = asyncio.ensure_future(bench.intake.close_intervals())  # as the end does
             await asyncio.sleep(0)
             go_on.set()
-            await asyncio.wait([closing])
+            await asyncio.wait([closing, again])
         await bench.clock.advance(1)
         await bench.intake.close_intervals()
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-import shutil
 import sqlite3
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -16,67 +13,16 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
-import httpx
 import pytest
 
-from edge_collector import salvage
-from edge_collector.salvage import Key, Salvaged, lying_aside, open_spool
+from edge_collector import damaged_file, salvage
+from edge_collector.damaged_file import Key
+from edge_collector.salvage import Salvaged, lying_aside, open_spool
 from edge_collector.seal import SealPolicy, seal
 from edge_collector.sources.folder import FILES_FORGOTTEN
-from edge_collector.spool import Assigned, Entry, Spool, SpoolDamaged
-from tests.edge.collector.box import Box, device
-from tests.edge.collector.test_folder import FOLDER, VISIT_HEADER, VISITS
-from tests.edge.collector.test_spool import NOW, SITE, lines, stamp, visit
-
-PAGE = 4096
-ASIDE = f"spool.db.damaged-{NOW:%Y%m%dT%H%M%S}"
-
-
-def fill(path: Path, records: int = 4000, segments: int = 10) -> None:
-    """Sealed segments of a hundred visits each, records behind them, their keys, a state and an arm."""
-    spool = Spool(path, gateway_id="gw", boot_id="b1", max_bytes=10**9)
-    numbers = iter(range(10**6))
-    for _ in range(segments):
-        spool.take(
-            Entry([visit(n, key=f"{n:07d}") for _, n in zip(range(100), numbers, strict=False)]), stamp()
-        ).result()
-        seal(spool, SITE, SealPolicy(100, timedelta(0)), stamp())
-    visits = [visit(n, key=f"{n:07d}") for _, n in zip(range(records), numbers, strict=False)]
-    spool.take(Entry(visits, {"log/AA": "1:2"}), stamp()).result()
-    spool.take(Entry(assigned=Assigned("e", "u", "{}")), stamp()).result()
-    spool.close()
-
-
-def page_of(path: Path, text: bytes) -> int:
-    """The page in which `text` stands first."""
-    return path.read_bytes().index(text) // PAGE
-
-
-def damage(path: Path, *pages: int) -> None:
-    content = bytearray(path.read_bytes())
-    for page in pages:
-        assert page > 0
-        content[page * PAGE : (page + 1) * PAGE] = random.Random(page).randbytes(PAGE)
-    path.write_bytes(content)
-
-
-def opened(path: Path) -> tuple[Spool, Salvaged | None]:
-    return open_spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9, now=NOW)
-
-
-def beside(path: Path) -> list[str]:
-    """All names but that of the file which only holds room."""
-    return sorted(p.name for p in path.parent.iterdir() if not p.name.endswith(".room"))
-
-
-def numbers(spool: Spool) -> set[int]:
-    """Of all that can still land."""
-    seal(spool, SITE, SealPolicy(10_000, timedelta(0)), stamp(), everything=True)
-    found: set[int] = set()
-    while (segment := spool.segment()) is not None:
-        found |= {record["seq"] for record in lines(segment)}
-        spool.confirmed(segment.id)
-    return found
+from edge_collector.spool import Entry, Spool
+from tests.edge.collector.damaged_spool import ASIDE, PAGE, beside, damage, fill, killed, numbers, opened, page_of
+from tests.edge.collector.test_spool import NOW, SITE, stamp, visit
 
 
 @pytest.fixture(scope="module")
@@ -242,73 +188,7 @@ def test_what_lies_between_the_first_and_the_last_segment_is_read(tmp_path: Path
     ],
 )
 def test_a_key_between_two_others(after: Key | None, before: Key | None, kinds: list[str], middle: Key | None) -> None:
-    assert salvage._between(after, before, kinds) == middle
-
-
-# What is only in the write-ahead log ----------------------------------------------------------------------------------
-
-
-def killed(folder: Path, entries: int = 30) -> Path:
-    """The files of a collector that was killed: all but its layout is in the log."""
-    folder.mkdir()
-    spool = Spool(folder / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**9)
-    spool._submit(lambda: spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()).result()
-    for k in range(entries):
-        spool.take(Entry([visit(n, key=f"{k}/{n}") for n in range(100)]), stamp()).result()
-    copy = shutil.copytree(folder, folder.with_name("killed"))
-    spool.close()
-    return copy / "spool.db"
-
-
-@pytest.mark.parametrize("how", ["empty", "missing"])
-def test_a_log_without_its_file_is_not_deleted(tmp_path: Path, how: str) -> None:
-    path = killed(tmp_path / "a")
-    log = path.with_name("spool.db-wal").read_bytes()
-    os.truncate(path, 0) if how == "empty" else path.unlink()
-    with pytest.raises(SpoolDamaged, match="its write-ahead log is not"):  # also of doctor
-        Spool(path, gateway_id="gw", boot_id="b2", max_bytes=10**9)
-    spool, found = opened(path)
-    assert found
-    assert found.read["records"] == len(numbers(spool)) == 3000
-    assert path.with_name(f"{ASIDE}-wal").read_bytes() == log
-    spool.close()
-
-
-@pytest.mark.parametrize("at", [0.0, 0.3])
-def test_a_hole_in_the_log_is_told_and_what_lay_behind_it_kept(tmp_path: Path, at: float) -> None:
-    path = killed(tmp_path / "a")
-    log = path.with_name("spool.db-wal")
-    content = bytearray(log.read_bytes())
-    hole = int(len(content) * at)
-    content[hole : hole + 512] = random.Random(1).randbytes(512)
-    log.write_bytes(content)
-    spool, found = opened(path)
-    assert "the records behind it" in str(found)
-    (kept,) = path.parent.glob("spool.db.damaged-*")
-    assert kept.read_bytes() == content
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert str(kept) in lying_aside(path)
-    assert at == 0 or 0 < len(numbers(spool)) < 3000
-    spool.close()
-    again, found = opened(path)
-    assert found is None  # it is told once, and lies there
-    again.close()
-
-
-@pytest.mark.parametrize("torn", [0, 1, 3])
-def test_a_kill_or_a_torn_last_transaction_is_no_hole(tmp_path: Path, torn: int) -> None:
-    """A power cut writes some of what was never flushed, in any order."""
-    path = killed(tmp_path / "a")
-    log = path.with_name("spool.db-wal")
-    content = bytearray(log.read_bytes())
-    for frame in range(torn):
-        at = len(content) - (frame + 2) * (24 + PAGE)
-        content[at : at + 24 + PAGE] = bytes(24 + PAGE)
-    log.write_bytes(content)
-    spool, found = opened(path)
-    assert (found, lying_aside(path)) == (None, "")
-    assert len(numbers(spool)) == (2900 if torn else 3000)
-    spool.close()
+    assert damaged_file._between(after, before, kinds) == middle
 
 
 # What is read at every start ------------------------------------------------------------------------------------------
@@ -492,91 +372,3 @@ def test_a_kill_in_the_midst_of_it_is_made_up_for(
         if not were:
             break
     assert steps > 12
-
-
-# The whole gateway ----------------------------------------------------------------------------------------------------
-
-
-def test_a_gateway_whose_spool_has_a_damaged_page_runs_lands_and_says_so(tmp_path: Path, path: Path) -> None:
-    box = Box(tmp_path).write(device("terminal", "http") + device("gateway", "gateway"))
-    damage(path, page_of(path, b'"k1:3000"'))
-
-    async def main() -> None:
-        async with box.running() as collector:
-            port = collector.health_listener.getsockname()[1]
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-                answer = await client.get("/health")
-            assert answer.status_code == 503
-            said = answer.json()["alarms"]["spool damaged"]
-            assert "something of records cannot be read" in said
-            assert "spool.db.damaged-" in said
-
-    asyncio.run(main())
-    landed = {r["seq"] for r in box.landed("face_visits") if r["boot_id"] == "b1"}
-    assert 5000 - 60 < len(landed) < 5000
-    (told,) = (e for e in box.landed("gateway_events") if e["kind"] == "refused")
-    assert (told["subject"], told["detail"]) == ("damaged", "spool")
-
-    async def again() -> None:
-        async with box.running() as collector:
-            await collector._watch_spool()
-            assert "spool damaged" in collector.tally.alarms  # also after a restart
-            next(tmp_path.glob("spool.db.damaged-*")).unlink()
-            await collector._watch_spool()
-            assert "spool damaged" not in collector.tally.alarms
-
-    asyncio.run(again())
-
-
-def test_a_stop_while_the_spool_cannot_be_read_ends_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    box = Box(tmp_path).write(device("gateway", "gateway"))
-    closed = []
-
-    def unreadable(*_: object) -> None:
-        raise sqlite3.DatabaseError("database disk image is malformed")
-
-    async def main() -> None:
-        async with box.running() as collector:
-            close = collector._target.close
-
-            async def closing() -> None:
-                closed.append(True)
-                await close()
-
-            monkeypatch.setattr(collector._target, "close", closing)
-            monkeypatch.setattr(collector.spool, "replace", unreadable)
-            monkeypatch.setattr(collector.spool, "depth", unreadable)
-
-    asyncio.run(main())
-    assert closed
-    Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b", max_bytes=10**9).close()  # it was let go of
-
-
-def test_who_is_in_files_that_were_read_does_not_come_again(tmp_path: Path) -> None:
-    """When it is lost which have been."""
-    (tmp_path / "door").mkdir()
-    (tmp_path / "door.toml").write_text(VISITS)
-    folder = FOLDER.format(path="door", map="door").replace("settle_seconds = 5", "settle_seconds = 0")
-    box = Box(tmp_path).write(folder + device("gateway", "gateway"))
-    lost = [f"1308{n},2026-03-02 11:30:0{n},enter\n" for n in range(9)]
-    (tmp_path / "door" / "a.csv").write_text(VISIT_HEADER + "".join(lost))
-
-    async def read() -> int:
-        async with box.running() as collector:
-            for _ in range(3):
-                await collector.folders[0].look()
-                await asyncio.sleep(0.1)
-            return collector.tally.captured["folder", "face_visits"]
-
-    assert asyncio.run(read()) == 9
-    damage_first_page(tmp_path / "spool.db")
-    time.sleep(1.1)
-    assert asyncio.run(read()) == 0
-    (tmp_path / "door" / "a.csv").write_text(VISIT_HEADER + "".join(lost) + "13099,2026-03-02 11:31:00,enter\n")
-    (tmp_path / "door" / "b.csv").write_text(VISIT_HEADER + "13098,2026-03-02 11:31:00,enter\n")
-    assert asyncio.run(read()) == 2  # what is new comes, from old files and new ones
-    assert len(box.landed("face_visits")) == 11
-
-
-def damage_first_page(path: Path) -> None:
-    path.write_bytes(random.Random(1).randbytes(PAGE) + path.read_bytes()[PAGE:])

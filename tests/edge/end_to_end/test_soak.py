@@ -187,7 +187,9 @@ class Day:
         await device.switch_on()
 
     async def device_begins_anew(self) -> None:
-        """Its log is lost, or goes back to what it was earlier, when it has handed over all that was in it."""
+        """Its log is lost, or goes back to what it was earlier, when it has handed over all that was in it. That it
+        went back is noticed before it has given as many numbers again: afterwards nobody could tell."""
+        refused = self.venue.gateway.tally.refused
         device, self.venue.gateway.uplink.up = self.device, True
         await self.listens()
         await self.venue.until(lambda: not device.kept, passing=5.0)
@@ -196,6 +198,10 @@ class Day:
             device.reset()
         elif device.following > 5:
             device.oldest = device.following = device.following - 5
+            noticed = refused["records", "rolled_back"] + 1
+            await device.switch_on()
+            await self.venue.until(lambda: refused["records", "rolled_back"] >= noticed, passing=1.0)
+            return
         await device.switch_on()
 
     async def quiet_time(self) -> None:

@@ -11,11 +11,13 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 from unittest.mock import patch
 
@@ -217,6 +219,17 @@ class Machine:
         if not ended:
             raise AssertionError(f"the collector does not end; waiting: {'; '.join(_everybody())}")
 
+    @contextmanager
+    def disk_at_a_standstill(self) -> Iterator[None]:
+        """Nothing becomes durable meanwhile, as while a worn SD card erases."""
+        assert self.collector
+        goes_on = Event()
+        self.collector.spool._submit(goes_on.wait)
+        try:
+            yield
+        finally:
+            goes_on.set()
+
     def lose_power(self, *, synced: bool = True, error: float = 0.0) -> None:
         """After a kill: the machine was off, and its clocks begin anew."""
         self.boots += 1
@@ -229,7 +242,7 @@ class Machine:
 
     @property
     def runs(self) -> bool:
-        return self._running is not None
+        return self._running is not None and not self._running.done()
 
     @property
     def tally(self) -> Any:
@@ -395,13 +408,17 @@ class Venue:
         self.truth.crossed[name, "out"] += outs
 
     async def cross(self, *, inwards: bool, repeats: int = 3) -> None:
+        """Somebody walks through the passage, and is through and counted."""
+        self.step_through(inwards=inwards, repeats=repeats)
+        await self.pass_time(5)
+
+    def step_through(self, *, inwards: bool, repeats: int = 3) -> None:
         """Somebody walks through the passage, where two beams are broken."""
         at = round(self.clock.monotonic(), 3) + self.pair_clock_ahead
         first, second = (self.outer, self.inner) if inwards else (self.inner, self.outer)
         first.trigger(at, repeats)
         second.trigger(at + 0.4, repeats)
         self.truth.crossed["passage", "in" if inwards else "out"] += 1
-        await self.pass_time(5)
 
     async def turn_round(self) -> None:
         """Somebody breaks the outer beam and goes back."""
