@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,7 @@ def run(
         collector = Collector(load_gateway(config), adapter=adapter, suspect=suspect)
         host, port = collector.health_listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
+        gc.freeze()  # no collection of garbage looks at all this again while somebody waits for an arm
         told = f"gateway {collector.gateway.id}, boot {collector.boot_id}: collecting; http://{host}:{port}/health"
         if _worked(collector, partial(console.print, told)):
             break

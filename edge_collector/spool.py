@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 
 from edge_collector.contract import STREAMS, columns
 from edge_collector.spool_entry import Assigned, Capture, Depth, Entry, Replacement, SealedSegment, Stamp, Taken
-from edge_collector.spool_file import SpoolDamaged, SpoolProblem, is_damage, is_full, open_file, transaction
+from edge_collector.spool_file import LOG_PAGES, SpoolDamaged, SpoolProblem, is_damage, is_full, open_file, transaction
 
 _T = TypeVar("_T")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -35,9 +35,8 @@ _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
 _DAY_MS: Final = 86_400_000
-_CHECKPOINT_PAGES: Final = 4000
-_AT_ONCE_IN_LOG: Final = 1000
-"""Commits of callers after which the spool's thread brings them into the file: a log that grows is slower to flush."""
+_AT_ONCE_IN_LOG: Final = LOG_PAGES // 5
+"""Commits of callers after which the spool's thread brings them into the file. An arm given is four or five pages."""
 
 
 class SpoolFull(RuntimeError):
@@ -366,7 +365,7 @@ class Spool:
         def alone() -> _T:
             with self._working:
                 try:
-                    self._checkpoint_at(_CHECKPOINT_PAGES)
+                    self._checkpoint_at(LOG_PAGES)
                     return work()
                 except sqlite3.DatabaseError as error:
                     self._note(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,10 @@ from edge_collector.write_ahead_log import has_more
 
 _log = logging.getLogger(__name__)
 LAYOUT: Final = 2
+LOG_PAGES: Final = 4000
+"""At so many pages the write-ahead log is brought into the file."""
+_LOG_ROOM: Final = 64 * 1024**2
+"""Bytes that must be free on the disk before the log is made as long as it will get."""
 _RECORDS: Final = """
 CREATE TABLE records (
   stream TEXT NOT NULL,
@@ -96,7 +101,9 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Path | None]:
         raise SpoolProblem(f"{path} cannot be opened: {error}") from None
     try:
         _prepare(db, path)
-        return db, _keep_log(db, path)
+        kept = _keep_log(db, path)
+        _stretch_log(db, path)
+        return db, kept
     except BaseException:
         db.close()
         raise
@@ -154,6 +161,28 @@ def _keep_log(db: sqlite3.Connection, path: Path) -> Path | None:
     except OSError as error:
         _log.error("the write-ahead log of %s could not be examined or kept: %s", path, error)
     return None
+
+
+def _stretch_log(db: sqlite3.Connection, path: Path) -> None:
+    """Make the log as long as it will get: a commit that makes its file grow takes twice as long to flush."""
+    if shutil.disk_usage(path.parent).free < _LOG_ROOM:
+        return
+    (page_size,) = db.execute("PRAGMA page_size").fetchone()
+    try:
+        # What is too much for memory goes into the log before it is taken back.
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE stretch (room BLOB)")
+        db.execute("INSERT INTO stretch VALUES (zeroblob(?))", (LOG_PAGES * page_size,))
+        db.execute("ROLLBACK")
+        # The round ends here: in the next one nobody takes those pages for a transaction that was flushed.
+        db.execute(f"PRAGMA user_version={LAYOUT}")
+        db.execute("PRAGMA wal_checkpoint").fetchone()
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise SpoolDamaged(f"{path} is damaged ({error})") from None
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        _log.warning("the write-ahead log of %s is as long as it was: %s", path, error)
 
 
 class transaction:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -374,8 +375,21 @@ def test_a_spool_that_has_no_room_to_change_its_layout_stays_as_it_is(tmp_path: 
     spool.close()
 
 
-def test_opening_writes_nothing(tmp_path: Path) -> None:
-    """A full disk has no room for it."""
+def test_no_commit_waits_for_the_log_to_grow(tmp_path: Path) -> None:
+    """That takes a flush twice as long. So it is as long as it gets from the start on."""
+    spool = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+    log = tmp_path / "spool.db-wal"
+    before = log.stat().st_size
+    assert before > 10_000_000
+    for n in range(500):
+        spool.take(Entry([visit(n)]), stamp(), at_once=True).result()
+    assert log.stat().st_size == before
+    assert spool.bytes() < 1_000_000  # and the file itself holds nothing for it
+    spool.close()
+
+
+def test_opening_on_a_full_disk_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     path = tmp_path / "spool.db"
     spool = Spool(path, gateway_id="gw", boot_id="b1", max_bytes=10**8)
     spool.take(Entry([visit(1)]), stamp()).result()
@@ -402,7 +416,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
 
 def test_whoever_is_in_a_hurry_does_not_tidy_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in the log goes into the file now and then, which takes long; an event loop would stand still."""
-    monkeypatch.setattr(spool_module, "_CHECKPOINT_PAGES", 10)
+    monkeypatch.setattr(spool_module, "LOG_PAGES", 10)
     spool = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
     for n in range(20):
         spool.take(Entry([visit(n)]), stamp()).result()
