@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from edge_collector.column_map import MapError
+from edge_collector.foreign_files.column_map import MapError
 from edge_collector.gateway import load_gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.landing_target import target

@@ -31,14 +31,13 @@ from edge_collector.assign import Allocations, Assigner
 from edge_collector.cancellation import whole
 from edge_collector.clock import Clock, SystemClock
 from edge_collector.codecs.records import position_of
-from edge_collector.column_map import load_map
+from edge_collector.foreign_files.column_map import load_map
 from edge_collector.gateway import Gateway
 from edge_collector.intake import Intake
 from edge_collector.key_file import KeyProblem
 from edge_collector.people import People, load_people
 from edge_collector.readings import AnyReading, Dropped
 from edge_collector.salvage import lying_aside, open_spool
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.segment import Manifest
 from edge_collector.serving import expect_certificate, listen, serve
 from edge_collector.ship import Shipper, Target
@@ -48,6 +47,7 @@ from edge_collector.sources.ble import Advertiser, BleScanner
 from edge_collector.sources.ble_records import RecordClient
 from edge_collector.sources.folder import FolderWatcher
 from edge_collector.spool import Depth, SealedSegment, Spool, SpoolDamaged, SpoolFull
+from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
 
 _log = logging.getLogger(__name__)

@@ -26,10 +26,10 @@ from cryptography import x509
 from edge_collector.allocation import AllocationProblem, verified
 from edge_collector.allocation_fetch import allocation_file
 from edge_collector.clock import SystemClock
-from edge_collector.column_map import CountsMap, MapError, load_map
 from edge_collector.event_time import event_date
 from edge_collector.experiment import Experiment
 from edge_collector.finding import Finding, Level
+from edge_collector.foreign_files.column_map import CountsMap, MapError, load_map
 from edge_collector.gateway import Gateway
 from edge_collector.key_file import KeyProblem
 from edge_collector.landing_target import target

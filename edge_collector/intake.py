@@ -29,10 +29,10 @@ from pydantic import AwareDatetime, FiniteFloat, TypeAdapter
 
 from edge_collector.cancellation import whole
 from edge_collector.clock import Clock
-from edge_collector.counting import CounterState, EpochOpened, IntervalCounts, close_interval, count, resumed
+from edge_collector.counting.pairing import PairState, pair, settle
+from edge_collector.counting.totals import CounterState, EpochOpened, IntervalCounts, close_interval, count, resumed
 from edge_collector.event_time import event_date, rfc_3339
 from edge_collector.gateway import Gateway, Known
-from edge_collector.pairing import PairState, pair, settle
 from edge_collector.people import People
 from edge_collector.readings import Alive, AnyReading, Dropped, Link, OrderLine, Totals, Trigger, Visit
 from edge_collector.sources import Busy

@@ -30,7 +30,7 @@ from edge_collector.damaged_file import ReadableRows, Row, open_damaged, state_i
 from edge_collector.durable import flush_folder, write_atomically
 from edge_collector.sources.folder import FILES_FORGOTTEN
 from edge_collector.spool import Spool, SpoolDamaged
-from edge_collector.spool_file import is_damage
+from edge_collector.spool.file import is_damage
 
 _log = logging.getLogger(__name__)
 _CHECK_SECONDS: Final = 10.0

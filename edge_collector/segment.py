@@ -129,8 +129,8 @@ _REMEDY: dict[RefusalReason, str] = {
 class Refused(ValueError):
     """A segment that is not landed as a whole: reason, what was found, and what to do."""
 
-    def __init__(self, reason: RefusalReason, detail: str) -> None:
-        self.reason, self.detail, self.remedy = reason, detail, _REMEDY[reason]
+    def __init__(self, reason: RefusalReason, detail: str, remedy: str = "") -> None:
+        self.reason, self.detail, self.remedy = reason, detail, remedy or _REMEDY[reason]
         super().__init__(f"{reason}: {detail}; {self.remedy}")
 
 
@@ -159,7 +159,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         content = _read(path, MAX_MANIFEST_BYTES)
     except OSError as error:
-        raise Refused("manifest", f"cannot be read ({error.strerror})") from None
+        raise Refused("manifest", f"cannot be read ({error.strerror})", _remedy_of(error)) from None
     return parse_manifest(content, (path.parent.parent.name, path.parent.name, path.name))
 
 
@@ -217,7 +217,7 @@ def read_segment(path: Path, manifest: Manifest) -> bytes:
     try:
         packed = _read(path, MAX_SEGMENT_BYTES)
     except OSError as error:
-        raise Refused("missing", f"the segment cannot be read ({error.strerror})") from None
+        raise Refused("missing", f"the segment cannot be read ({error.strerror})", _remedy_of(error)) from None
     _expect_hash(packed, manifest)
     content = _unpack(packed)
     _expect_rows(count_rows(content), manifest)
@@ -248,6 +248,11 @@ def unpacked_lines(packed: bytes) -> Iterator[bytes]:
         rest = held[end:][: MAX_LINE_BYTES + 1]
     if rest:
         yield rest
+
+
+def _remedy_of(error: OSError) -> str:
+    """What else than shipping it again mends a file that cannot be read; nothing where nothing else does."""
+    return "give this user the right to read it, then rerun the date" if isinstance(error, PermissionError) else ""
 
 
 def _expect_hash(packed: bytes, manifest: Manifest) -> None:

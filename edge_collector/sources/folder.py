@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Final, Never, Protocol
 
 from edge_collector.clock import Clock
-from edge_collector.column_map import BoundMap, CountsMap, MapError, OrdersMap
-from edge_collector.csv_lines import parse_csv
-from edge_collector.drafts import Draft, Reject, map_orders, map_visits
 from edge_collector.fingerprint import Fingerprint, fingerprint
+from edge_collector.foreign_files.column_map import BoundMap, CountsMap, MapError, OrdersMap
+from edge_collector.foreign_files.csv_lines import parse_csv
+from edge_collector.foreign_files.drafts import Draft, Reject, map_orders, map_visits
 from edge_collector.gateway import WatchedFolder
 from edge_collector.segment import shown
 from edge_collector.sources import Backoff, Busy

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_collector.pairing import RULES, PairRules, PairState, pair, settle
+from edge_collector.counting.pairing import RULES, PairRules, PairState, pair, settle
 from edge_collector.readings import Trigger
 
 METRES, SPEED, SPEED_SD, MISSED = 0.5, 1.3, 0.2, 0.01

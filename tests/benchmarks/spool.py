@@ -116,8 +116,8 @@ def file_in_groups(folder: Path, count: int, group: int) -> Taken:
 
 
 def sealing(folder: Path, count: int) -> Taken:
-    from edge_collector.seal import SealPolicy, seal
     from edge_collector.site import load_site
+    from edge_collector.spool.seal import SealPolicy, seal
 
     spool, site = filled(folder, count), load_site(folder / "site.toml")
     with work() as taken:
@@ -143,10 +143,10 @@ def filled(folder: Path, count: int) -> Any:
 def catching_up(folder: Path, count: int) -> Taken:
     """Sealing and shipping to a folder at the same time, as after days off line."""
     from edge_collector.clock import SystemClock
-    from edge_collector.seal import SealPolicy, seal
     from edge_collector.ship import Shipper
     from edge_collector.ship.object_store import FolderTarget
     from edge_collector.site import load_site
+    from edge_collector.spool.seal import SealPolicy, seal
 
     spool, site = filled(folder, count), load_site(folder / "site.toml")
     (folder / "landing").mkdir()

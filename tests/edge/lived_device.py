@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from edge_collector.counting import CounterState, Counts, EpochOpened, Told, close_interval, count, resumed
+from edge_collector.counting.totals import CounterState, Counts, EpochOpened, Told, close_interval, count, resumed
+from edge_collector.counting.voices import Rules
 from edge_collector.readings import Dropped, Totals
-from edge_collector.voices import Rules
 
 RULES = Rules(settle_seconds=10, reorder_seconds=2)
 SILENCE = 4

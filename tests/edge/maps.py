@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from edge_collector.column_map import BoundMap, load_map
+from edge_collector.foreign_files.column_map import BoundMap, load_map
 from edge_collector.site import Site
 from tests import hall
 

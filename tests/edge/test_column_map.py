@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_collector.column_map import MapError, load_map
+from edge_collector.foreign_files.column_map import MapError, load_map
 from tests.edge.maps import ORDERS, SITE, bind
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from edge_collector.counting import CounterState, Counts, EpochOpened, close_interval, count
+from edge_collector.counting.totals import CounterState, Counts, EpochOpened, close_interval, count
 from edge_collector.readings import Dropped, Totals
 from tests.edge.lived_device import MIDNIGHT, SETTLED, Device, Gateway
 

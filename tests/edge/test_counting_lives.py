@@ -7,9 +7,9 @@ from random import Random
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from edge_collector.counting import close_interval, count
+from edge_collector.counting.totals import close_interval, count
+from edge_collector.counting.voices import Rules
 from edge_collector.readings import Totals
-from edge_collector.voices import Rules
 from tests.edge.lived_device import MIDNIGHT, SETTLED, Device, Gateway
 
 people = st.integers(0, 6)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_collector.cells import Cell
-from edge_collector.column_map import BoundMap
-from edge_collector.drafts import Mapped, Row, map_counts, map_orders, map_visits
+from edge_collector.foreign_files.cells import Cell
+from edge_collector.foreign_files.column_map import BoundMap
+from edge_collector.foreign_files.drafts import Mapped, Row, map_counts, map_orders, map_visits
 from tests.edge.maps import ORDERS, bind, orders_map
 
 COLUMNS = ("order", "time", "member", "category", "pieces", "amount")
@@ -223,7 +223,7 @@ def test_interval_end_from_a_column_is_a_duration_in_real_time(tmp_path: Path) -
 
 def test_needs_nothing_but_what_a_gateway_has() -> None:
     code = (
-        "import sys, edge_collector.drafts\n"
+        "import sys, edge_collector.foreign_files.drafts\n"
         "bad = {'polars', 'pyarrow', 'duckdb', 'dagster', 'numpy', 'venue_assets'} & set(sys.modules)\n"
         "sys.exit(', '.join(bad) or 0)"
     )

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_collector.counting import count
-from edge_collector.pairing import NoSharedClock, PairState, Sensor, begin, pair, settle
+from edge_collector.counting.pairing import NoSharedClock, PairState, Sensor, begin, pair, settle
+from edge_collector.counting.totals import count
 from edge_collector.readings import Dropped, Trigger
 from tests.benchmarks.pairing import judged, walk
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_collector.column_map import CsvOptions, MapError
-from edge_collector.csv_lines import parse_fields, read_csv
+from edge_collector.foreign_files.column_map import CsvOptions, MapError
+from edge_collector.foreign_files.csv_lines import parse_fields, read_csv
 
 
 def read(tmp_path: Path, content: str | bytes, **options: object) -> tuple[list[tuple[int, list[object]]], list[int]]:

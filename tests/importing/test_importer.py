@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_collector import contract
-from edge_collector.column_map import MapError
+from edge_collector.foreign_files.column_map import MapError
 from edge_collector.pseudonym import load_pseudonymizer
 from edge_collector.segment import read_manifest
 from tests.importing.conftest import HEADER, ORDERS, Bench, rejected

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_collector.column_map import MapError
+from edge_collector.foreign_files.column_map import MapError
 from tests.importing.conftest import Bench, rejected
 
 

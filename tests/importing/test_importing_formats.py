@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from edge_collector.column_map import MapError
+from edge_collector.foreign_files.column_map import MapError
 from tests.importing.conftest import HEADER, Bench, rejected
 
 TYPED = {

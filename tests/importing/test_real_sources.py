@@ -43,7 +43,7 @@ def test_calit2(example_bench: Callable[[str], Bench]) -> None:
 
 @pytest.mark.parametrize("name", ["calit2", "online_retail"])
 def test_example_maps_fit_their_sites(name: str) -> None:
-    from edge_collector.column_map import load_map
+    from edge_collector.foreign_files.column_map import load_map
     from edge_collector.site import load_site
 
     bound = load_map(EXAMPLES / name / "map.toml", load_site(EXAMPLES / name / "site.toml"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge_collector.column_map import MapError
+from edge_collector.foreign_files.column_map import MapError
 from edge_collector.pseudonym import KeyProblem
 from edge_collector.site import SiteError
 from venue_assets.cli import disk, experiment, landing, looking, making, report, running, show

@@ -6,8 +6,8 @@
     landed.py       what a gateway has landed before
     importer.py     import_file: from files to segments
 
-How a file is written is told by its column map (`edge_collector.column_map`), CSV is read by
-`edge_collector.csv_lines`, what a row becomes is decided in `edge_collector.drafts`; gateways share all three.
+How a file is written, how CSV is read and what a row becomes is decided in `edge_collector.foreign_files`, which
+gateways share.
 """
 
 from venue_assets.importing.importer import ImportResult, import_file

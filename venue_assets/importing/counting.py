@@ -11,7 +11,7 @@ from datetime import date, datetime
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from edge_collector.drafts import CountDraft, Reject
+from edge_collector.foreign_files.drafts import CountDraft, Reject
 
 RowRef = tuple[int, int]
 """Which row a record comes from: position of its file among the sources, line in it."""

@@ -8,7 +8,7 @@
 - An order line that differs lands with a later recorded_at than the version it replaces, so what was imported last
   counts. Except that an old export, imported once more after a newer one, does not bring back what that one replaced.
 
-What does not belong here: what a row becomes (`edge_collector.drafts`), how files are read (`source`).
+What does not belong here: what a row becomes (`edge_collector.foreign_files.drafts`), how files are read (`source`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge_collector.column_map import BoundMap, ImportKind, MapError, load_map
-from edge_collector.drafts import Draft, Mapped, Row, map_counts, map_orders, map_visits
 from edge_collector.event_time import rfc_3339
+from edge_collector.foreign_files.column_map import BoundMap, ImportKind, MapError, load_map
+from edge_collector.foreign_files.drafts import Draft, Mapped, Row, map_counts, map_orders, map_visits
 from edge_collector.pseudonym import Pseudonymizer
 from edge_collector.segment import write_atomically, write_segment
 from edge_collector.site import Site

@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from edge_collector.column_map import BoundMap, CountsMap, MapError
-from edge_collector.csv_lines import read_csv
-from edge_collector.drafts import Reject, Row
+from edge_collector.foreign_files.column_map import BoundMap, CountsMap, MapError
+from edge_collector.foreign_files.csv_lines import read_csv
+from edge_collector.foreign_files.drafts import Reject, Row
 from venue_assets.importing.typed_tables import read_parquet, read_xlsx
 
 CSV_SUFFIXES: Final = (".csv", ".txt", ".tsv")

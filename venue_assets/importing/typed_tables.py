@@ -16,9 +16,9 @@ from typing import Any
 import fastexcel
 import polars as pl
 
-from edge_collector.cells import Cell
-from edge_collector.column_map import MapError, XlsxOptions
-from edge_collector.drafts import Reject, Row
+from edge_collector.foreign_files.cells import Cell
+from edge_collector.foreign_files.column_map import MapError, XlsxOptions
+from edge_collector.foreign_files.drafts import Reject, Row
 
 
 def read_parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Row], list[Reject]]:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge_collector.salvage import Salvaged, open_spool
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.spool import Assigned, Entry, Spool
+from edge_collector.spool.seal import SealPolicy, seal
 from tests.edge.collector.test_spool import NOW, SITE, lines, stamp, visit
 
 PAGE = 4096

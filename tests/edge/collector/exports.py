@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge_collector.column_map import load_map
+from edge_collector.foreign_files.column_map import load_map
 from edge_collector.intake import Intake
 from edge_collector.people import load_people
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.sources.folder import FolderWatcher
 from edge_collector.spool import Spool
+from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
 from edge_collector.testing.clock import VirtualClock
 from tests.edge.collector.box import Box, device

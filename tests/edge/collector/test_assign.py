@@ -22,9 +22,9 @@ from edge_collector.allocation_fetch import AllocationFetcher
 from edge_collector.assign import Allocations, Answer, Assigner, CannotAssign
 from edge_collector.assignment import arm_of
 from edge_collector.people import load_people
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.signing import public_key_text
 from edge_collector.spool import Spool, SpoolFull, Stamp
+from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
 from edge_collector.testing.clock import VirtualClock
 from tests.edge.collector.box import Box, device

@@ -152,7 +152,7 @@ def test_what_came_before_the_sync_is_dated_right_by_it(box: Box) -> None:
 
 
 def test_without_a_sync_records_go_some_time_later_marked(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_collector.seal.WAIT_FOR_SYNC", timedelta(minutes=5))  # a day, outside tests
+    monkeypatch.setattr("edge_collector.spool.seal.WAIT_FOR_SYNC", timedelta(minutes=5))  # a day, outside tests
     clock = VirtualClock(NOON, synced=False)
 
     async def talk(hall: Hall) -> None:

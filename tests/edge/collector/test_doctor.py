@@ -88,8 +88,8 @@ def test_a_spool_that_is_damaged_inside(box: Box) -> None:
 
 
 def test_what_waits_in_the_spool_and_what_was_refused(box: Box) -> None:
-    from edge_collector.seal import seal
     from edge_collector.spool import Entry, Spool
+    from edge_collector.spool.seal import seal
     from tests.edge.collector.test_spool import AT_ONCE, stamp, visit
 
     gateway = box.gateway()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_collector.column_map import MapError
+from edge_collector.foreign_files.column_map import MapError
 from edge_collector.sources.folder import FolderWatcher
 from tests.edge.collector.box import Box
 from tests.edge.collector.exports import (

@@ -14,8 +14,8 @@ import pytest
 from edge_collector.intake import Intake
 from edge_collector.people import load_people
 from edge_collector.readings import Totals, Visit
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.spool import Entry, Spool, SpoolFull
+from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
 from edge_collector.testing.clock import VirtualClock
 from tests.edge.collector.box import Box, device

@@ -18,9 +18,9 @@ import pytest
 from edge_collector import damaged_file, salvage
 from edge_collector.damaged_file import Key
 from edge_collector.salvage import Salvaged, lying_aside, open_spool
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.sources.folder import FILES_FORGOTTEN
 from edge_collector.spool import Entry, Spool
+from edge_collector.spool.seal import SealPolicy, seal
 from tests.edge.collector.damaged_spool import ASIDE, PAGE, beside, damage, fill, killed, numbers, opened, page_of
 from tests.edge.collector.test_spool import NOW, SITE, stamp, visit
 

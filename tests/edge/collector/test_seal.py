@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from edge_collector.contract import TIME_THAT_COUNTS, parse
 from edge_collector.event_time import event_date, rfc_3339
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.segment import Manifest
 from edge_collector.site import Site
 from edge_collector.spool import Capture, Entry, Spool
+from edge_collector.spool.seal import SealPolicy, seal
 from tests.edge.collector.test_spool import AT_ONCE, NOW, SITE, lines, stamp, visit
 
 HOUR = timedelta(hours=1)

@@ -20,8 +20,6 @@ from typing import Any
 import pytest
 import zstandard
 
-from edge_collector import spool as spool_module
-from edge_collector.seal import SealPolicy, seal
 from edge_collector.segment import Manifest, numbered_lines, verify_segment
 from edge_collector.site import Site
 from edge_collector.spool import (
@@ -35,7 +33,9 @@ from edge_collector.spool import (
     SpoolProblem,
     Stamp,
 )
-from edge_collector.spool_file import transaction
+from edge_collector.spool import spool as spool_module
+from edge_collector.spool.file import transaction
+from edge_collector.spool.seal import SealPolicy, seal
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SITE = Site.model_validate(

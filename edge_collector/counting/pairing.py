@@ -17,7 +17,7 @@ where nobody walks for a minute, nobody speaks by the old clock either, and a re
 walks first after a reset without encryption is counted only when somebody walks later. And a recording without
 encryption that is played for longer than that, while nobody walks, still passes for a new clock.
 
-The totals that result never fall, so `counting` makes intervals of them as of those that a device counts itself.
+The totals that result never fall, so `totals` makes intervals of them as of those that a device counts itself.
 
 What does not belong here: which two sensors are a pair, and how a trigger was sent.
 """

@@ -45,8 +45,8 @@ from typing import Final, NamedTuple
 
 from pydantic import TypeAdapter
 
+from edge_collector.counting.voices import RULES, Point, Rules, Voice
 from edge_collector.readings import Dropped, Totals
-from edge_collector.voices import RULES, Point, Rules, Voice
 
 _WIDTHS: Final = (8, 16, 32)
 _NEAR_WRAP: Final = 16

@@ -3,8 +3,8 @@
 A draft is a record without its identity: whoever lands it adds gateway, boot and number. A row that makes none is
 rejected with line and reason. Pure: rows of cells in, drafts and rejects out.
 
-What does not belong here: how a map is written and checked (`edge_collector.column_map`), reading data files, knowing
-what has landed before, writing anything.
+What does not belong here: how a map is written and checked (`column_map`), reading data files, knowing what has landed
+before, writing anything.
 
 Rules that a map's author should know:
 
@@ -29,9 +29,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from typing import Final, NamedTuple
 
-from edge_collector.cells import MAX_AMOUNT, Cell, Cells, Moment, Unusable, at, plain_text, shown
-from edge_collector.column_map import BoundMap, CountsMap, OrdersMap, VisitsMap
 from edge_collector.event_time import Resolution, rfc_3339
+from edge_collector.foreign_files.cells import MAX_AMOUNT, Cell, Cells, Moment, Unusable, at, plain_text, shown
+from edge_collector.foreign_files.column_map import BoundMap, CountsMap, OrdersMap, VisitsMap
 
 _CENT: Final = Decimal("0.01")
 

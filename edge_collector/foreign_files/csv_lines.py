@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge_collector.column_map import CsvOptions, MapError
-from edge_collector.drafts import Reject, Row
+from edge_collector.foreign_files.column_map import CsvOptions, MapError
+from edge_collector.foreign_files.drafts import Reject, Row
 
 MAX_RECORD_LINES: Final = 100
 """A quoted field that is still open after so many lines was opened by mistake."""

@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
-from edge_collector.column_map import BoundMap
 from edge_collector.contract import INTEGER_RANGE
 from edge_collector.event_time import Resolution, event_date, to_instant
+from edge_collector.foreign_files.column_map import BoundMap
 
 Cell = str | int | Decimal | datetime | None
 """Text as a CSV file has it, or the value of a typed column, which is never read through number or time formats."""

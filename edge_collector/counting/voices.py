@@ -1,6 +1,6 @@
 """Voices: what is said under one device's address, and whether it can all come from one run of one device.
 
-What does not belong here: whom to believe, and what is counted (`counting`).
+What does not belong here: whom to believe, and what is counted (`totals`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ that come while a transaction is being flushed share the next one (group commit)
 A record leaves the spool in two steps: `seal` puts the finished segments in the place of their records, `confirmed`
 deletes a segment when the landing has it. Nothing else deletes.
 
-What does not belong here: what an entry is (`spool_entry`), how the file is opened (`spool_file`), what a reading means
+What does not belong here: what an entry is (`entry`), how the file is opened (`file`), what a reading means
 (`intake`), where segments go (`ship`).
 """
 
@@ -26,8 +26,8 @@ from threading import Lock, Timer
 from typing import Any, Final, TypeVar
 
 from edge_collector.contract import STREAMS, columns
-from edge_collector.spool_entry import Assigned, Capture, Depth, Entry, Replacement, SealedSegment, Stamp, Taken
-from edge_collector.spool_file import LOG_PAGES, SpoolDamaged, SpoolProblem, is_damage, is_full, open_file, transaction
+from edge_collector.spool.entry import Depth, Entry, Replacement, SealedSegment, Stamp, Taken
+from edge_collector.spool.file import LOG_PAGES, is_damage, is_full, open_file, transaction
 
 _T = TypeVar("_T")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -387,20 +387,3 @@ def _ms(instant: datetime) -> int:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 OWN_FIELDS: Final = {stream: tuple(c.name for c in columns(stream))[7:] for stream in STREAMS}
 """The fields of each stream behind those that every record carries."""
-
-__all__ = [
-    "OWN_FIELDS",
-    "REMEMBERED",
-    "Assigned",
-    "Capture",
-    "Depth",
-    "Entry",
-    "Replacement",
-    "SealedSegment",
-    "Spool",
-    "SpoolDamaged",
-    "SpoolFull",
-    "SpoolProblem",
-    "Stamp",
-    "Taken",
-]

@@ -2,7 +2,7 @@
 
 A map is checked whole, against itself and against the site: all mistakes are told at once.
 
-What does not belong here: what a row becomes (`edge_collector.drafts`), reading data files.
+What does not belong here: what a row becomes (`edge_collector.foreign_files.drafts`), reading data files.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_collector.durable import write_atomically
-from edge_collector.write_ahead_log import has_more
+from edge_collector.spool.write_ahead_log import has_more
 
 _log = logging.getLogger(__name__)
 LAYOUT: Final = 2

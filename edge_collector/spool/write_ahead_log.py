@@ -3,7 +3,7 @@
 After a kill SQLite reads the log up to the first frame that is not as it was written, and overwrites the rest. Mostly
 that is the tail of a transaction that nobody was told of. Where a sector was lost, it is all that was durable behind.
 
-What does not belong here: what is done about it (`spool_file`).
+What does not belong here: what is done about it (`file`).
 """
 
 from __future__ import annotations
