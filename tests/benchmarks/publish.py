@@ -47,7 +47,9 @@ QUERIES = {
 
 
 def publish(root: Path) -> None:
-    """One publication; imports are not measured."""
+    """One publication; imports are not measured. Nor is that of pandas, which pyarrow looks for: only peers have it."""
+    import pandas  # noqa: F401
+
     from venue_assets.graph.build import engine_resource
     from venue_assets.home import Home
     from venue_assets.publish.publication import publish as run

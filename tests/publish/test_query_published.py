@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.cli.test_commands import done, is_refused, venue
+from tests.cli.commands import done, is_refused, venue
 from tests.publish.home import DAYS, lose_a_segment
 from venue_assets.home import Home
 from venue_assets.publish.publication import Publication

@@ -57,6 +57,7 @@ def test_no_published_form_tells_a_small_figure(guarded: Home) -> None:
         "metrics.venue_figures": ("uv", "paying_users", "pf_range", "pf_entrance"),
         "metrics.kpi": ("users", "paying_users", "repurchasing_users", "repurchasing_users_days"),
         "segments.rfm_migrations": ("users",),
+        "star.fact_segment_migration": ("users",),
         "metric.uv": ("uv",),
         "metric.paying_users": ("paying_users",),
         "metric.pf_range": ("pf_range",),

@@ -93,7 +93,7 @@ def test_a_step_that_exceeds_the_one_before_is_no_part_of_it(writable: Database)
     said = words_of(section(render(writable, LAST), "venue-harbour"))
     assert re.search(r"Paying users [\d,]+ \(more than the step before\)", said)
     assert "Paying users: more than the step before: the terminal missed people." in said
-    assert re.search(r"[\d,]+ known people paid, but only [\d,]+ recognised visits: people were missed", said)
+    assert re.search(r"[\d,]+ known people paid, but only [\d,]+ recognised visits?: people were missed", said)
 
 
 def test_anonymous_orders_are_named_beside_payers(writable: Database) -> None:
@@ -156,6 +156,69 @@ def test_words() -> None:
     assert zh.days(date(2009, 12, 1), date(2010, 12, 9)) == "2009年12月1日至2010年12月9日"
     assert en.days(date(2010, 12, 1), date(2010, 12, 9)) == "1 Dec to 9 Dec 2010"
     assert en.change(registry()["ocr"], 0.2, 0.1) == "+10.0\N{NO-BREAK SPACE}points"
+    assert [en.count(n, "date", "dates", "") for n in (0, 1, 1.2, 2)] == [
+        f"{said}".replace(" ", "\N{NO-BREAK SPACE}") for said in ("0 dates", "1 date", "1 date", "2 dates")
+    ]
+
+
+def test_dates_of_two_years_are_not_called_the_same() -> None:
+    """Else the columns of a chart that runs for longer than a year would be drawn into one."""
+    new_year, last = date(2025, 1, 1), date(2026, 1, 1)
+    assert list(Words("en").names([new_year, date(2025, 12, 31)]).values()) == ["1 Jan", "31 Dec"]
+    assert Words("en").names([new_year, last]) == {new_year: "1 Jan 2025", last: "1 Jan 2026"}
+    assert Words("zh").names([new_year, last]) == {new_year: "2025年1月1日", last: "2026年1月1日"}
+
+
+def test_one_person_is_no_people(writable: Database) -> None:
+    """Of one visit on the last date, and nobody else."""
+    writable.execute(f"DELETE FROM star.fact_count WHERE event_date = '{LAST}'")
+    for fact, one in (("fact_session", "session_id"), ("fact_order_line", "order_key"), ("fact_user_day", "user_id")):
+        writable.execute(
+            f"DELETE FROM star.{fact} WHERE event_date = '{LAST}' AND {one} NOT IN (SELECT min({one}) FROM star.{fact} "
+            f"WHERE event_date = '{LAST}' GROUP BY venue_id)"
+        )
+    writable.execute(
+        f"UPDATE star.fact_session SET has_entry = true, state = 'complete', dwell_seconds = 60 "
+        f"WHERE event_date = '{LAST}'"
+    )
+    said = words_of(render(writable, LAST))
+    assert "1 visitor" in said
+    assert "At most 1 recognised person was inside at once" in said
+    assert not re.search(r"(?<![\d,.])1 (?:visitors|people|visits|passers-by|orders|customers|dates|days)\b", said)
+
+
+def test_the_largest_move_between_segments_is_not_said_to_be_most_of_them(writable: Database) -> None:
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    found = re.search(r"([\d,]+) people changed segment since 5 Jan; the largest move, of ([\d,]+), is from", said)
+    assert found
+    whole, largest = (int(n.replace(",", "")) for n in found.groups())
+    moves = writable.execute(
+        "SELECT count(*) AS n "
+        "FROM segments.rfm_segments AS a JOIN segments.rfm_segments AS b USING (venue_id, user_id) "
+        f"WHERE venue_id = 'harbour' AND a.event_date = '{LAST}' AND b.event_date = '2026-01-05' "
+        "AND a.segment <> b.segment GROUP BY a.segment, b.segment ORDER BY n DESC"
+    ).fetchall()
+    assert (whole, largest) == (sum(n for (n,) in moves), moves[0][0])
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "said"),
+    [
+        ("no beats tea: conversion 2 %", "Arm no beats tea"),
+        ("no verdict yet: 3 and 4 visits", "No verdict yet: 3"),
+        ("no difference between no and tea is shown: 1 %", "No difference between no and tea"),
+    ],
+)
+def test_an_arm_may_be_called_no(writable: Database, conclusion: str, said: str) -> None:
+    writable.execute("UPDATE star.dim_experiment SET arms = 'tea, no' WHERE experiment_id = 'welcome_screen'")
+    writable.execute(
+        "UPDATE experiments.experiment_verdicts SET conclusion = $1 WHERE experiment_id = 'welcome_screen'",
+        [conclusion],
+    )
+    page = of_experiment(render(writable, LAST), "welcome_screen")
+    assert said in page
+    assert "Arm no verdict" not in page
+    assert "Arm no difference" not in page
 
 
 def test_differences_of_fractions_are_points_and_the_last_bar_is_open(writable: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,13 +53,17 @@ def test_a_browser_opens_only_when_asked_for(home: Home, monkeypatch: pytest.Mon
     assert opened == [(home.published / "reports" / f"{LAST}.html").resolve().as_uri()]
 
 
-def test_the_demonstration_ends_with_its_reports(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demonstration_ends_with_its_reports(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from venue_assets.cli import demo_report
 
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
     demo_report.pages(home, open_one=False)
     assert opened == []
+    said = capsys.readouterr().out.replace("\n", "")
+    assert re.search(r"published/reports/index\.html, the page to start from\s*$", said)
     demo_report.pages(home, open_one=True)
     assert opened == [(home.published / "reports" / f"{LAST}.html").resolve().as_uri()]
 

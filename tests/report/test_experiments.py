@@ -53,7 +53,7 @@ def test_the_plan_is_told_beside_what_was_really_assigned(writable: Database) ->
         "was followed"
     ).replace("%", " %") in said
     assert f"For 13 Jan, {100 * before[leading]:.0f} % had been planned for {leading}." in said
-    assert "On none of the 6 dates did the gateway follow a plan: the plans have had no effect so far." in said
+    assert "On none of 6 dates did the gateway follow a plan: the plans have had no effect so far." in said
     assert "up from" not in said
     assert "未执行计划" in render(writable, LAST, language="zh")
 
@@ -107,7 +107,7 @@ def test_a_verdict_rests_on_the_units_of_its_date_and_those_since_are_told_apart
         assert f"{arm} {n[LAST, arm]:,} of " not in said
     since = sum(n[LAST, arm] - n[analysed, arm] for arm in ("plain", "greeting"))
     assert since > 0
-    assert f"{since:,} more units have come since; they change nothing of it." in said
+    assert f"{since:,} more units have come since, which changes nothing of it." in said
 
 
 def test_where_days_are_units_it_is_said_what_a_damaged_day_counts_as(writable: Database) -> None:

@@ -97,6 +97,9 @@ def test_a_tree_is_words_where_there_is_no_width_for_it(look: Look, writable: du
     assert wide.page.locator(".drawing").first.is_visible()
     said = narrow.page.locator(".outline").first.inner_text()
     assert re.search(r"General keep, General value: group 2, n = 9.*\n?.*New, Visitor: group 3, n = 9", said, re.DOTALL)
+    chinese = render(writable, LAST, language="zh").partition('class="outline"')[2].partition("</ul></li>")[0]
+    assert "一般保持、一般价值：群体 2，n = 9，均值 0.5" in chinese
+    assert not re.search("[,:]", words_of(chinese))
 
 
 # Paper ----------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ import pytest
 from tests.report.conftest import LAST, Look, cards, reading, section, words_of
 from venue_assets.home import Home
 from venue_assets.report import render
-from venue_assets.report.charts import ARMS
 from venue_assets.semantic_layer.metrics import Language, registry
 from venue_assets.semantic_layer.query import question
 from venue_assets.semantic_layer.star import star
@@ -289,7 +288,3 @@ def test_charts_are_valid_vega_lite(english: str) -> None:
     assert len(found) > 10
     for spec in found.values():
         altair.Chart.from_dict(spec, validate=True)
-
-
-def test_arms_are_told_apart_by_okabe_and_ito() -> None:
-    assert len(set(ARMS)) == len(ARMS) == 9

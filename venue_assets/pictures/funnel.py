@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from venue_assets.pictures.colours import DEEP, GREY, SKY, VERMILION
 from venue_assets.pictures.svg import box, drawing, line, text
 from venue_assets.semantic_layer.metrics import registry
 
 _STAGES: Final = (
-    ("pf_range", "#999999"),
-    ("pf_entrance", "#56B4E9"),
-    ("pv", "#0072B2"),
-    ("completed_orders", "#E69F00"),
+    ("pf_range", GREY),
+    ("pf_entrance", SKY),
+    ("pv", DEEP),
+    ("completed_orders", VERMILION),
 )
 _QUIET: Final = "#555555"
 _MARGIN: Final = 24

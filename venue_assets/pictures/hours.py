@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from venue_assets.pictures.colours import DEEP, GREY, SKY
 from venue_assets.pictures.svg import area, box, drawing, line, text
 from venue_assets.semantic_layer.metrics import registry
 
-_SERIES: Final = (("pf_range", "#BBBBBB", 18), ("pf_entrance", "#56B4E9", 12), ("pv", "#0072B2", 6))
+_SERIES: Final = (("pf_range", GREY, 18), ("pf_entrance", SKY, 12), ("pv", DEEP, 6))
 """Metric, colour, width of its columns: the narrower ones stand before the wider ones."""
 _QUIET: Final = "#555555"
 _MARGIN: Final = 24

@@ -13,12 +13,12 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
+from venue_assets.pictures.colours import BLUE
 from venue_assets.pictures.svg import area, curve, dot, drawing, line, text
 from venue_assets.semantic_layer.metrics import registry
 
 _FIGURES: Final = ("gmv", "arpu", "arppu", "repurchase_rate")
 _WINDOWS: Final = {"activity_to_date": "activity to date", "last_30_days": "last 30 days"}
-_COLOUR: Final = "#0072B2"
 _QUIET: Final = "#555555"
 _MARGIN: Final = 24
 _WIDE: Final = 190
@@ -111,10 +111,10 @@ def _chart(points: Sequence[tuple[date, float | None]], left: float, top: float,
         yield text(left + _WIDE / 2, top + _HIGH / 2, "not known", fill=_QUIET)
     elif columns:
         wide = min(0.8 * step, 24)
-        yield area([(x - wide / 2, bottom - high, wide, high) for x, high in known], _COLOUR)
+        yield area([(x - wide / 2, bottom - high, wide, high) for x, high in known], BLUE)
     else:
-        yield curve([(x, bottom - high) for x, high in known], _COLOUR)
-        yield dot(known[-1][0], bottom - known[-1][1], _COLOUR)
+        yield curve([(x, bottom - high) for x, high in known], BLUE)
+        yield dot(known[-1][0], bottom - known[-1][1], BLUE)
     if points:
         yield text(left, bottom + 16, _day(points[0][0]), anchor="start", fill=_QUIET)
     if len(points) > 1:

@@ -11,10 +11,9 @@ from datetime import date, timedelta
 from textwrap import wrap
 from typing import Final
 
+from venue_assets.pictures.colours import ARMS
 from venue_assets.pictures.svg import CHARACTER, LINE, area, box, drawing, line, shortened, text
 
-_COLOURS: Final = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
-"""Okabe & Ito's, which people with any colour vision tell apart; the control is grey. More arms begin anew."""
 _QUIET: Final = "#555555"
 _MARGIN: Final = 24
 _AXIS: Final = 46
@@ -161,7 +160,7 @@ def _headings(chart: Chart) -> Iterator[str]:
 
 
 def _panel(panel: Panel, arms: Sequence[str], dates: _Dates, top: float, high: float) -> Iterator[str]:
-    colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(arms))]
+    colours = [ARMS[n % len(ARMS)] for n in range(len(arms))]
     bottom = top + high
     columns = dates.columns(panel.given, arms)
     gap = min(3.0, 0.16 * dates.step) if dates.step >= 4 else 0.0

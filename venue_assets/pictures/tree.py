@@ -32,6 +32,8 @@ class Wording:
     more: str = "and {} more"
     tests: bool = True
     """Whether p-values are told."""
+    between: tuple[str, str, str] = (", ", ", ", ": ")
+    """Marks between levels, between what is said of a node, and before that; of an outline."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,20 @@ class Branch:
 def outline(tree: Mapping[str, Any], wording: Wording = Wording()) -> Branch:
     """A tree in words, for whom a drawing is too wide or cannot be seen; every level is named."""
     nodes = {node["id"]: node for node in tree["nodes"]}
+    listed, between, then = wording.between
 
     def branch(number: int, who: str) -> Branch:
         node = nodes[number]
         split = node["split"]
-        said = ", ".join(_inner(node, wording) if split else _leaf(node, wording))
+        said = between.join(_inner(node, wording) if split else _leaf(node, wording))
         if not split:
             sides: tuple[str, ...] = ()
         elif split["cut"] is not None:
             sides = tuple(side for (side,) in _labels(split, wording))
         else:
-            sides = tuple(", ".join(map(str, split[levels])) for levels in ("levels", "other_levels"))
+            sides = tuple(listed.join(map(str, split[levels])) for levels in ("levels", "other_levels"))
         below = [branch(child, side) for child, side in zip(node["children"], sides, strict=True)]
-        return Branch(f"{who}: {said}" if who else said, below)
+        return Branch(f"{who}{then}{said}" if who else said, below)
 
     return branch(1, "")
 

@@ -29,8 +29,8 @@ STORAGE_VERSION: Final = "v1.4.0"
 """Files that DuckDB 1.4 and later can open."""
 ROW_GROUP_SIZE: Final = 20_480
 """A sixth of what is usual. DuckDB writes the last, partly filled group of each table anew with every publication: with
-a year behind it that spared up to a cpu-second for every new date, measured on a busy machine, and the file is a sixth
-larger: to be measured again."""
+a year behind it this spares a quarter of a cpu-second for every new date (3.5 against 3.8, medians of three in turns),
+although the file that is copied is a sixth larger."""
 
 WAITING: Final = "waiting"
 """The setting, which nobody sets, that names the dates that wait."""

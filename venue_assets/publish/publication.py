@@ -17,8 +17,8 @@ computed again: a date's tables have to fit together, not those of all dates. `v
 
 Reports are rendered when somebody asks for them, from the published database, and outlive it: `published/reports/` is
 no part of the set. Who renders one writes it beside its place and renames it, and writes into it which publication it
-was made of; nothing here ever deletes it, but says which ones show what has changed since (outdated.py). The data
-dictionary, which is of the set, is put there too.
+was made of; nothing here ever deletes it, but says which ones show what has changed since (outdated.py), and which
+there are (front_page.py). The data dictionary, which is of the set, is put there too.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from venue_assets.publish.allocations import ALLOCATIONS
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
 from venue_assets.publish.collecting import Collected, collect, still_there
 from venue_assets.publish.database import Contents, Stamps
+from venue_assets.publish.front_page import write_front_page
 from venue_assets.publish.links import means_no_links, replace_copies, replace_file, replace_link, sweep
 from venue_assets.publish.outdated import outdated, sentence
 from venue_assets.semantic_layer.star import site_relations
@@ -132,7 +133,7 @@ def publish(
                 _leave_what_cannot_be_carried(home, catalogue, before, wanted, log)
             publication = _describe(home, code, wanted)
             if before and before.identity == publication.identity:
-                _tell_outdated(home, before, log)
+                show_reports(home, log)
                 return before
             folder = _new_folder(home, publication.number)
             try:
@@ -156,10 +157,24 @@ def publish(
             raise
         flush_folder(home.published)
         _show_dictionary(home, final, log)
-        _tell_outdated(home, publication, log)
+        show_reports(home, log)
         for old in _versions(home)[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         return publication
+
+
+def show_reports(home: Home, log: Callable[[str], Any] = lambda _: None) -> None:
+    """Have the front page of the reports say which there are, and tell which show an earlier state of their dates."""
+    if not (publication := current(home)):
+        return
+    reports = home.published / REPORTS
+    found = outdated(reports, publication.changed_at, home.site)
+    try:
+        write_front_page(reports, home.site, publication, {report.path.name for report in found})
+    except OSError as error:
+        log(f"{REPORTS}/{pages.FRONT_PAGES['en']} is still the earlier one: {error.strerror}")
+    if found:
+        log(sentence(found))
 
 
 def _describe(home: Home, code: str, wanted: Collected) -> Publication:
@@ -240,16 +255,11 @@ def _show_dictionary(home: Home, version: Path, log: Callable[[str], Any]) -> No
             log(f"{REPORTS}/{page.name} is still the earlier one: {error.strerror}")
 
 
-def _tell_outdated(home: Home, publication: Publication, log: Callable[[str], Any]) -> None:
-    if found := outdated(home.published / REPORTS, publication.changed_at, home.site):
-        log(sentence(found))
-
-
 def _sweep(home: Home) -> None:
     """Clear away what publishers that are gone left beside the names that readers use."""
     sweep(home.published, (*NAMES, CURRENT, RECORD))
     sweep(home.published / CURRENT, (RECORD,))
-    sweep(home.published / REPORTS, ("dictionary.html", "dictionary.md"))
+    sweep(home.published / REPORTS, (*pages.DICTIONARY_PAGES.values(), pages.DICTIONARY_MARKDOWN))
 
 
 @contextmanager

@@ -5,10 +5,10 @@ metrics, which guard themselves. Nobody (0) is told. People behind a figure are:
 for visits the recognised people who entered (for lengths of visit, those who also left); for sales the known users and,
 of orders without a user, each order as somebody. A ratio is left out with either of its parts.
 
-It does not cover what is told person by person (sessions, order lines, users and their segments, the star's facts):
-those rows are pseudonymous, not anonymous, and whoever may not see them must not get this file. It does not cover the
-layer `experiments` either: what was analysed has its numbers as they are, daily figures of the venue among them
-(experiment_units where the unit is a venue_day, activity_comparison). Neither does it cover what can be worked out from
+It does not cover what is told person by person (sessions, order lines, users and their segments, other facts of the
+star): those rows are pseudonymous, not anonymous, and whoever may not see them must not get this file. Neither does it
+cover the layer `experiments`: what was analysed has its numbers as they are, daily figures of the venue among them
+(experiment_units where the unit is a venue_day, activity_comparison). Nor does it cover what can be worked out from
 several published figures: a date from its hours, one segment from the sum of all. Only the nearest such sums are
 closed: anonymous sales are left out where the known buyers are few, and the other way round; in the views, so are new
 visitors and returning ones, whose sum is UV.
@@ -104,10 +104,11 @@ _TABLES: Final[Mapping[str, tuple[Mapping[str, tuple[str, ...]], str, str]]] = {
         "p.event_date = f.event_date AND p.venue_id = f.venue_id AND p.window_name = f.window_name",
     ),
     "segments.rfm_migrations": (_MIGRATIONS, "", ""),
+    "star.fact_segment_migration": (_MIGRATIONS, "", ""),
 }
 
 
-TABLES: Final = tuple(name.partition(".")[2] for name in _TABLES)
+TABLES: Final = tuple(name.partition(".")[2] for name in _TABLES if not name.startswith("star."))
 """The tables of the layers whose figures are guarded."""
 
 

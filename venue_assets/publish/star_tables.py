@@ -14,11 +14,12 @@ from typing import Final
 import duckdb
 
 from edge_collector.site import Site
+from venue_assets.publish import customers
 from venue_assets.semantic_layer.star import StarTable, site_relations, star
 from venue_assets.tables.catalogue import Catalogue
 
 SCHEMA: Final = "star"
-CUSTOMERS: Final = "dim_customer"
+CUSTOMERS: Final = customers.NAME
 
 Changed = Mapping[str, Collection[str]]
 """Table -> the event dates of which it differs."""
@@ -54,6 +55,11 @@ def fill(
     for table in star():
         if not anew and not is_changed(table, changed):
             continue
+        if table.name == CUSTOMERS and customers.only_later(changed.get("user_days", ()), known):
+            _name_sources(con, catalogue, table, "true")
+            user_days = _source(catalogue, "user_days")
+            customers.go_on(con, table, f"venue.{SCHEMA}.{CUSTOMERS}", user_days, changed.get("user_days", ()))
+            continue
         days = local_dates(table, changed) if table.monthly and not anew else None
         if days is not None and CUSTOMERS in table.reads:
             days |= moved
@@ -85,12 +91,21 @@ def _fill(con: duckdb.DuckDBPyConnection, catalogue: Catalogue, table: StarTable
     if days is not None and not days:
         return
     condition = "true" if days is None else f"event_date IN ({', '.join(f'DATE {day!r}' for day in sorted(days))})"
-    for name in sorted(table.reads):
-        if name in catalogue.tables:
-            source = f"venue.{catalogue[name].layer}.{name}"
-            con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {source} WHERE {condition}")
-        elif name in star().tables:
-            con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM venue.{SCHEMA}.{name}")
+    _name_sources(con, catalogue, table, condition)
     target = f"venue.{SCHEMA}.{table.name}"
     con.execute(f"DELETE FROM {target} WHERE {condition}")
     con.execute(f"INSERT INTO {target} BY NAME ({table.sql})")
+
+
+def _name_sources(con: duckdb.DuckDBPyConnection, catalogue: Catalogue, table: StarTable, condition: str) -> None:
+    """What a table's SQL reads, by name: of the layers only the rows that meet a condition."""
+    for name in sorted(table.reads):
+        if name in catalogue.tables:
+            source = _source(catalogue, name)
+            con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {source} WHERE {condition}")
+        elif name in star().tables:
+            con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM venue.{SCHEMA}.{name}")
+
+
+def _source(catalogue: Catalogue, name: str) -> str:
+    return f"venue.{catalogue[name].layer}.{name}"

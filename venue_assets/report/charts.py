@@ -1,7 +1,6 @@
 """Charts as Vega-Lite specifications, made with Altair: how figures are drawn, and nothing of what they mean.
 
-Rows travel beside the chart (one named data set), so Altair has only the drawing to check. Colours are Okabe and Ito's,
-which people with any colour vision tell apart; where colour means something, a place or a word says it, too.
+Rows travel beside the chart (one named data set), so Altair has only the drawing to check.
 """
 
 from __future__ import annotations
@@ -13,20 +12,14 @@ from typing import Any, Final
 
 import altair as alt
 
+from venue_assets.pictures.colours import BLUE, DEEP, GREY, VERMILION
 from venue_assets.report.figures import Row
 
 Spec = dict[str, Any]
 
-BLUE: Final = "#0072B2"
-ORANGE: Final = "#E69F00"
-VERMILION: Final = "#D55E00"
-SKY: Final = "#56B4E9"
-GREY: Final = "#8A8F98"
 INK: Final = "#1B2430"
 PALE: Final = "#D8DEE6"
-ARMS: Final = (GREY, ORANGE, SKY, "#009E73", "#F0E442", BLUE, VERMILION, "#CC79A7", "#000000")
-"""The control is grey. More arms begin anew."""
-HEAT: Final = ("#F1F6FA", "#9CC7E3", "#2F86BE", "#00456E")
+HEAT: Final = ("#F1F6FA", "#9CC7E3", "#2F86BE", DEEP)
 """From nothing to much: lightness alone tells."""
 _FONT: Final = (
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', "
@@ -80,7 +73,9 @@ def bars(rows: Sequence[Row], *, label: str, value: str, text: str, series: Sequ
         bar = bar.encode(color=alt.Color("series:N", scale=colours, legend=alt.Legend(title=None)))
     layers = [bar]
     if any("whole" in row for row in rows):
-        behind = bare.transform_filter("isValid(datum.whole)").encode(x=_from_zero("whole"), color=alt.value(PALE))
+        behind = bare.transform_filter("isValid(datum.whole)").encode(
+            x=_from_zero("whole"), color=alt.value(PALE), stroke=alt.value(GREY)
+        )
         layers = [behind, bar]
     return _spec(
         alt.layer(*layers, *_captions(high, label, text)).properties(width="container", height=46 * len(rows)), rows
@@ -126,7 +121,9 @@ def over_the_day(rows: Sequence[Row], *, names: Sequence[str], starts: int, y: s
         at = base.transform_filter((alt.datum.second == peak["second"]) & first)
         layers += [
             at.mark_point(filled=True, size=70, color=BLUE, opacity=1),
-            at.mark_text(dy=-12, fontWeight="bold", align="center").encode(text=alt.Text("figure:N")),
+            # On white, where another line passes behind it.
+            at.mark_text(dy=-12, fontWeight="bold", stroke="white", strokeWidth=5).encode(text=alt.Text("figure:N")),
+            at.mark_text(dy=-12, fontWeight="bold").encode(text=alt.Text("figure:N")),
         ]
     return _spec(alt.layer(*layers).properties(width="container", height=220), rows)
 
@@ -189,26 +186,31 @@ def stacked_days(
     share: bool = False,
     apart: tuple[str, str] | None = None,
 ) -> Spec:
-    """A stacked column per date; `apart` is the date of one that is set apart, paler, and what is written above it."""
+    """A stacked column per date; `apart` is the date of one that is set apart, pale within its outlines, and what is
+    written above it.
+    """
     days = list(dict.fromkeys(row["day"] for row in rows))
     base = alt.Chart(alt.NamedData(name="rows")).encode(
         x=alt.X(
             "day:N", sort=days, title=None,
-            axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=6, ticks=False),
+            axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=6, labelPadding=7, ticks=False),
             scale=alt.Scale(paddingInner=0.18),
         )
     )  # fmt: skip
-    bar = base.mark_bar().encode(
+    colour: dict[str, Any] = {
+        "sort": list(series),
+        "scale": alt.Scale(domain=list(series), range=list(colours)),
+        "legend": alt.Legend(title=None, offset=18 if apart else 4),
+    }
+    bar = base.mark_bar(strokeWidth=1.5 if apart else 0).encode(
         y=alt.Y(
             "value:Q", title=y, stack="normalize" if share else "zero",
             axis=alt.Axis(tickCount=5, format=".0%" if share else ",.0f"),
         ),
-        color=alt.Color(
-            "series:N", sort=list(series), scale=alt.Scale(domain=list(series), range=list(colours)),
-            legend=alt.Legend(title=None, offset=18 if apart else 4),
-        ),
+        fill=alt.Fill("series:N", **colour),
+        stroke=alt.Stroke("series:N", **colour),
         order=alt.Order("place:Q"),
-        opacity=alt.condition(alt.datum.day == apart[0], alt.value(0.6), alt.value(1)) if apart else alt.Undefined,
+        fillOpacity=alt.condition(alt.datum.day == apart[0], alt.value(0.4), alt.value(1)) if apart else alt.Undefined,
         tooltip=_tips("day", "series", "figure"),
     )  # fmt: skip
     layers: list[alt.Chart] = [bar]

@@ -21,15 +21,21 @@ ENOUGH: Final = 3
 """Comparable days from which on their median is what is usual."""
 
 
+_PEOPLE: Final = {
+    "uv": ("visitor", "visitors", " 位访客"),
+    "pf_entrance": ("person came in", "people came in", " 人进入"),
+    "pf_range": ("passer-by", "passers-by", " 人路过"),
+}
+"""What tells how many were there: the first that a venue has."""
+
+
 def headline(words: Words, figures: Mapping[str, Figure], currency: str) -> str:
     """How the venue did, in one sentence."""
-    of = [figures[n] for n in ("uv", "pf_entrance", "pf_range") if n in figures]
+    of = [figures[n] for n in _PEOPLE if n in figures]
     people, money = next((figure for figure in of if figure.value), None), figures.get("gmv")
     parts, then = [], ""
     if people:
-        named = {"uv": words("visitors", "位访客"), "pf_entrance": words("people came in", "人进入")}
-        name = named.get(people.metric.name, words("passers-by", "人路过"))
-        parts.append(f"{words.number(people.value)} {name}{_against(words, people)}")
+        parts.append(words.count(people.value, *_PEOPLE[people.metric.name]) + _against(words, people))
         then = activity_then(words, people)
     elif any(figure.suppressed for figure in of):
         parts.append(words("The number of visitors is withheld", "访客人数不公布"))
@@ -225,6 +231,7 @@ def differing(words: Words, rows: Sequence[Row]) -> str:
     if not n:
         return words("No figure is shown to differ from that of other days", "没有指标与其他日子有可见差异")
     return words(
-        f"{n} of {len(rows)} figures differ from those of other days",
+        f"{n} of {words.count(len(rows), 'figure', 'figures', '')} {'differs' if n == 1 else 'differ'} from those of "
+        "other days",
         f"{len(rows)} 个指标中有 {n} 个与其他日子不同",
     )

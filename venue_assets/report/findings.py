@@ -18,10 +18,10 @@ from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import Metric
 
 _STEPS: Final = {
-    "pf_range": ("{} passers-by", "{} 人路过"),
-    "pf_entrance": ("{} people walked in", "{} 人进店"),
-    "pv": ("{} recognised visits", "{} 次已识别到访"),
-    "paying_users": ("{} known people paid", "{} 位已知人员付费"),
+    "pf_range": ("passer-by", "passers-by", " 人路过"),
+    "pf_entrance": ("person walked in", "people walked in", " 人进店"),
+    "pv": ("recognised visit", "recognised visits", " 次已识别到访"),
+    "paying_users": ("known person paid", "known people paid", " 位已知人员付费"),
 }
 _OF: Final = {
     "pf_entrance": ("{share} of {whole} walked in", "{whole}，其中 {share} 进店"),
@@ -34,7 +34,7 @@ def funnel(words: Words, steps: Sequence[tuple[str, str, float]]) -> str:
 
     From counted to recognised there is no loss but another way to count, so no share is told across it.
     """
-    of = {name: (words(*_STEPS[name]).format(words.number(n)), n) for name, _, n in steps}
+    of = {name: (words.count(n, *_STEPS[name]), n) for name, _, n in steps}
     said = []
     for first, last in (("pf_range", "pf_entrance"), ("pv", "paying_users")):
         if first not in of or last not in of:
@@ -110,9 +110,8 @@ def occupancy(words: Words, venue: Venue, peak: Row, *, several: bool) -> str:
             f"On average most recognised people were inside at {at}: {n}",
             f"平均而言，{at} 场内的已识别人员最多：{n} 人",
         )
-    return words(
-        f"At most {n} recognised people were inside at once, at {at}", f"同时在场的已识别人员最多 {n} 人（{at}）"
-    )
+    most = words.count(peak["inside"], "recognised person was", "recognised people were", "")
+    return words(f"At most {most} inside at once, at {at}", f"同时在场的已识别人员最多 {n} 人（{at}）")
 
 
 def occupancy_note(words: Words, found: Occupancy, share: float | None) -> str:
@@ -130,8 +129,8 @@ def occupancy_note(words: Words, found: Occupancy, share: float | None) -> str:
     if found.left_out is None:
         note += words(" A few visits whose leave is not known are left out.", "离开时间未知的少量到访未计入。")
     elif found.left_out:
-        n = words.number(found.left_out)
-        note += words(f" {n} visits whose leave is not known are left out.", f"离开时间未知的 {n} 次到访未计入。")
+        n = words.count(found.left_out, "visit is left out, for its", "visits are left out, for their", "")
+        note += words(f" {n} leave is not known.", f"离开时间未知的 {n} 次到访未计入。")
     if found.counted:
         note += words(
             " Counted: everybody, entries less exits at the entrance since the day began.",
@@ -164,7 +163,7 @@ def durations(words: Words, bins: Sequence[Row], median: float | None) -> str:
     n = sum(row["visits"] for row in bins)
     quick = sum(row["visits"] for row in bins if row["minutes"] < 10)
     if median is None:
-        return words(f"{words.number(n)} complete visits", f"{words.number(n)} 次完整到访")
+        return words.count(n, "complete visit", "complete visits", " 次完整到访")
     return words(
         f"Half of the visits lasted longer than {words.duration(median)}; {words.percent(quick / n, 0)} ended "
         "within 10 min",
@@ -241,13 +240,11 @@ def segments(words: Words, found: Segments, currency: str, since: date | None) -
     people, money = sum(r["users"] for r in buyers.values()), sum(r["monetary"] or 0 for r in buyers.values())
     best = buyers.get("important_value")
     if not buyers or not money:
-        n = sum(r["users"] for r in found.users.values())
-        return words(f"None of {words.number(n)} known people has bought yet", f"{words.number(n)} 位已知人员均未购买")
+        n = words.count(sum(r["users"] for r in found.users.values()), "known person", "known people", " 位已知人员")
+        return words(f"None of {n} has bought yet", f"{n}均未购买")
     if not best:
-        return words(
-            f"{words.number(people)} customers spent {words.money(money, currency)}",
-            f"{words.number(people)} 位顾客共消费 {words.money(money, currency)}",
-        )
+        n = words.count(people, "customer", "customers", " 位顾客")
+        return words(f"{n} spent {words.money(money, currency)}", f"{n}共消费 {words.money(money, currency)}")
     share, part = words.percent(best["users"] / people, 0), words.percent((best["monetary"] or 0) / money, 0)
     return words(
         f"{share} of the customers, the most valuable, brought {part} of the sales "
@@ -265,13 +262,15 @@ def moves(words: Words, found: Segments, named: Mapping[str, str]) -> str:
     known = [m["users"] for m in inside if m["users"] is not None]
     if not known:
         return words(f"A few people changed segment since {since}", f"自{since}以来有少数人改变分群")
-    top, n = inside[0], words.number(sum(known))
+    n = words.count(sum(known), "person", "people", " 人")
     if len(known) < len(inside):
         n = words(f"More than {n}", f"超过 {n}")
+    # The largest of many moves is seldom most of them.
+    top, of = inside[0], words.number(known[0])
     return words(
-        f"{n} people changed segment since {since}, most from {_lower(named[top['previous']])} to "
+        f"{n} changed segment since {since}; the largest move, of {of}, is from {_lower(named[top['previous']])} to "
         f"{_lower(named[top['segment']])}",
-        f"自{since}以来 {n} 人改变分群，最多的是从{named[top['previous']]}到{named[top['segment']]}",
+        f"自{since}以来 {n}改变分群，最多的一种为{named[top['previous']]}到{named[top['segment']]}（{of} 人）",
     )
 
 

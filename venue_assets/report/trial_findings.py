@@ -10,6 +10,7 @@ from venue_assets.report.comparisons import harmed
 from venue_assets.report.figures import Row
 from venue_assets.report.trials import PACE, Outcome, Trial, days_as_planned, total_shares
 from venue_assets.report.wording import Words
+from venue_assets.tables.experiments.wording import quoted
 
 BADGES: Final[Mapping[Outcome, tuple[str, str]]] = {
     "better": ("It worked", "有效"),
@@ -48,8 +49,8 @@ def progress(words: Words, trial: Trial) -> str:
         ""
         if days is None
         else words(
-            f": about {days} more days at the pace of the last {PACE} dates",
-            f"，按最近 {PACE} 天的速度约还需 {days} 天",
+            f": about {words.count(days, 'more day', 'more days', '')} at the pace of the last {PACE} dates",
+            f"，按最近 {PACE} 天的速度约还需 {words.number(days)} 天",
         )
     )
     return words(
@@ -61,8 +62,8 @@ def since_then(words: Words, trial: Trial) -> str:
     """How many units have come after the one analysis; nothing where none have."""
     if trial.come_since <= 0 or trial.deciding is None or not trial.deciding["analysed_on"]:
         return ""
-    n = words.number(trial.come_since)
-    return words(f" {n} more units have come since; they change nothing of it.", f"此后又有 {n} 个样本，不再改变结论。")
+    n = words.count(trial.come_since, "more unit has", "more units have", "")
+    return words(f" {n} come since, which changes nothing of it.", f"此后又有 {n} 个样本，不再改变结论。")
 
 
 def as_planned(words: Words, trial: Trial) -> str:
@@ -70,10 +71,10 @@ def as_planned(words: Words, trial: Trial) -> str:
     days = None if trial.deciding and trial.deciding["analysed_on"] else days_as_planned(trial)
     if not days:
         return ""
-    on = words.day(trial.planned[0]["day"])
+    on, about = words.day(trial.planned[0]["day"]), words.count(days, "day", "days", " 天")
     return words(
-        f" At as many units a day, but by the shares planned for {on}, it takes about {days} days.",
-        f"若每天样本数不变而按{on}的计划份额分配，约需 {days} 天。",
+        f" At as many units a day, but by the shares planned for {on}, it takes about {about}.",
+        f"若每天样本数不变而按{on}的计划份额分配，约需 {about}。",
     )
 
 
@@ -114,7 +115,8 @@ def effect(words: Words, trial: Trial, row: Row, written: str) -> str:
         )
     else:
         said = words(
-            f"Arm {row['arm']} against {row['control']}: {written}", f"{row['arm']} 对比 {row['control']}：{written}"
+            f"Arm {row['arm']} against {row['control']}: {written}",
+            f"{quoted(row['arm'])}对比{quoted(row['control'])}：{written}",
         )
     return said if trial.is_randomised else said + words("; not randomised", "；非随机")
 
@@ -123,7 +125,7 @@ def shares(words: Words, trial: Trial, arm: str) -> str:
     """What the plan of the next date gives an arm, and what the gateway really gave it on the last date."""
     on = words.day(trial.planned[0]["day"])
     share = words.percent(total_shares(trial.planned)[arm], 0)
-    said = words(f"{arm} is to get {share} on {on}", f"{on}计划将 {share} 分给 {arm}")
+    said = words(f"{arm} is to get {share} on {on}", f"{on}计划将 {share} 分给{quoted(arm)}")
     if not trial.given:
         return said + words("; nothing was assigned yet", "；尚未分配")
     last = trial.given[-1]["assigned_on"]
@@ -152,17 +154,18 @@ def shares_note(words: Words, trial: Trial, arm: str) -> str:
     before = total_shares(trial.planned_before)
     if arm in before:
         on, share = words.day(trial.planned_before[0]["day"]), words.percent(before[arm], 0)
-        note += words(f" For {on}, {share} had been planned for {arm}.", f"{on}曾计划将 {share} 分给 {arm}。")
+        note += words(f" For {on}, {share} had been planned for {arm}.", f"{on}曾计划将 {share} 分给{quoted(arm)}。")
     dates = {row["assigned_on"] for row in trial.given}
     followed = {row["assigned_on"] for row in trial.given if row["by_plan"]}
     if dates and not followed:
         note += words(
-            f" On none of the {len(dates)} dates did the gateway follow a plan: the plans have had no effect so far.",
+            f" On none of {words.count(len(dates), 'date', 'dates', '')} did the gateway follow a plan: the plans have "
+            "had no effect so far.",
             f"在 {len(dates)} 个日期中网关从未执行计划：计划至今没有产生作用。",
         )
     elif dates:
         note += words(
-            f" The gateway followed a plan on {len(followed)} of {len(dates)} dates.",
+            f" The gateway followed a plan on {len(followed)} of {words.count(len(dates), 'date', 'dates', '')}.",
             f"在 {len(dates)} 个日期中有 {len(followed)} 个网关执行了计划。",
         )
     return note

@@ -5,7 +5,7 @@ What does not belong here: what is said of the figures (findings.py), and labels
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -138,9 +138,17 @@ class Words:
             return "".join(items)
         return self(", ", "、").join(items[:-1]) + self(" and ", "和") + items[-1]
 
-    def count(self, n: int, one: str, many: str, zh: str) -> str:
+    def count(self, n: float | Decimal, one: str, many: str, zh: str) -> str:
         """1 date, 2 dates, 2 个日期"""
-        return self(f"{self.number(n)}{_NARROW}{one if n == 1 else many}", f"{self.number(n)}{zh}")
+        number = self.number(n)
+        return self(f"{number}{_NARROW}{one if number == '1' else many}", f"{number}{zh}")
+
+    def names(self, days: Sequence[date]) -> Mapping[date, str]:
+        """Dates by day and month; with the year where two would be called the same."""
+        short = {day: self.day(day) for day in days}
+        if len(set(short.values())) == len(short):
+            return short
+        return {day: self(f"{name} {day.year}", f"{day.year}年{name}") for day, name in short.items()}
 
 
 def span(last: date, days: int) -> tuple[date, date]:

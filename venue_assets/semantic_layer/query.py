@@ -35,6 +35,12 @@ def dimensions_of(registry: Registry, star: Star, metric: Metric) -> list[Dimens
     return [d for d in registry.dimensions.values() if d.name not in excluded and all(_has(f, d) for f in facts)]
 
 
+def meaningless(registry: Registry, star: Star, metric: Metric) -> list[Dimension]:
+    """What a metric cannot be split by: all the other dimensions."""
+    possible = dimensions_of(registry, star, metric)
+    return [d for d in registry.dimensions.values() if d not in possible]
+
+
 def question(
     registry: Registry,
     star: Star,

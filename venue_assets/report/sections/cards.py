@@ -104,9 +104,10 @@ def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None
     )
     level = words.percent(first["level"])
     note = words(
-        f"Figures a day, against {others} on the same weekdays, with the {level} interval of the difference. Not "
-        "randomised: whatever else differed between these days is part of the difference.",
-        f"日均，对比相同星期几中{others}，附差异的 {level} 区间。并非随机试验：这些日子之间的其他差异也包含在内。",
+        f"Figures a day, against {others}, both over the weekdays that the two have, with the {level} interval of the "
+        "difference. Not randomised: whatever else differed between these days is part of the difference.",
+        f"日均，对比{others}，两者均只计双方都有的星期几，附差异的 {level} 区间。"
+        "并非随机试验：这些日子之间的其他差异也包含在内。",
     )
     note += words(
         " Dates without any record are on neither side; of which only a part was recorded counts with that part.",

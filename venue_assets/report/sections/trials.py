@@ -6,6 +6,7 @@ import html
 import re
 from typing import Any, Final
 
+from venue_assets.pictures.colours import ARMS
 from venue_assets.pictures.tree import Wording, forest, outline
 from venue_assets.report import charts
 from venue_assets.report import trial_findings as findings
@@ -43,7 +44,7 @@ def experiments(words: Words, asker: Asker, venue: Venue) -> list[Verdict]:
 def _verdict(words: Words, trial: Trial) -> Verdict:
     badge = words(*findings.BADGES[trial.outcome])
     if trial.outcome == "running" and trial.progress is not None:
-        badge += f": {words.percent(min(trial.progress, 0.99), 0)}"
+        badge += words(": ", "：") + words.percent(min(trial.progress, 0.99), 0)
     unit, kpi = words(*unit_words(trial.unit)), _kpi(words, trial)
     about = words(
         f"{words(*_KINDS[trial.kind])}; unit {trial.unit.replace('_', ' ')}, KPI {kpi}; "
@@ -63,11 +64,11 @@ def _verdict(words: Words, trial: Trial) -> Verdict:
 
 
 def _begun(words: Words, trial: Trial, row: Row) -> str:
-    """The conclusion of a row with a capital; the name of an arm keeps its own."""
+    """The conclusion of a row with a capital; the name of an arm, which may begin it, keeps its own."""
     said: str = row[words("conclusion", "conclusion_zh")]
-    if not said.startswith(tuple(f"{arm} " for arm in trial.arms)):
-        return said[:1].upper() + said[1:]
-    return words("Arm ", "") + said
+    if said.startswith(tuple(f"{arm} {verb} " for arm in trial.arms for verb in ("beats", "against"))):
+        return f"Arm {said}"
+    return said[:1].upper() + said[1:]
 
 
 def _kpi(words: Words, trial: Trial) -> str:
@@ -187,8 +188,9 @@ def _shares(words: Words, trial: Trial) -> Block | None:
     for row in trial.given:
         given.setdefault(row["assigned_on"], {})[row["arm"]] = row["units"]
     given = {on: of for on, of in sorted(given.items()) if sum(of.values())}
-    plan = words.day(day)
-    columns = {words.day(on): {arm: of.get(arm, 0) / sum(of.values()) for arm in arms} for on, of in given.items()} | {
+    days = words.names([*given, day])
+    plan = days[day]
+    columns = {days[on]: {arm: of.get(arm, 0) / sum(of.values()) for arm in arms} for on, of in given.items()} | {
         plan: total
     }
     rows = [
@@ -219,7 +221,7 @@ def _shares(words: Words, trial: Trial) -> Block | None:
         ],
         frozenset(range(1, 2 + len(arms))),
     )
-    colours = [charts.ARMS[n % len(charts.ARMS)] for n in range(len(arms))]
+    colours = [ARMS[n % len(ARMS)] for n in range(len(arms))]
     return Block(
         findings.shares(words, trial, leading), note,
         spec=charts.stacked_days(rows, series=arms, colours=colours, y=words("share", "份额"), share=True,
@@ -239,6 +241,7 @@ def _tree(words: Words, trial: Trial) -> Block | None:
         mean=words("mean", "均值") if told else None,
         more=words("and {} more", "另有 {} 项"),
         tests=trial.is_decided,
+        between=(words(", ", "、"), words(", ", "，"), words(": ", "：")),
     )
     tree = _named(words, trial.tree)
     svg = forest([("", tree)], wording)
@@ -251,7 +254,7 @@ def _tree(words: Words, trial: Trial) -> Block | None:
         note += words(", with its adjusted p-value", "及其校正后的 p 值")
     note += words(
         f"; n visits{' and their mean KPI' if told else ''} in each group.",
-        f"；每个群体的到访数 n{'与 KPI 均值' if told else ''}。",
+        f"；每个群体的到访数 n{' 与 KPI 均值' if told else ''}。",
     )
     if leaves == 1:
         return Block(title, words("No covariate tells groups apart.", "没有变量能区分群体。"), is_empty=True)

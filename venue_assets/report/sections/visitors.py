@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from venue_assets.pictures.colours import DEEP, SKY
 from venue_assets.report import charts, findings, people
 from venue_assets.report.blocks import Block
 from venue_assets.report.figures import Asker, Figure, Row
@@ -241,9 +242,10 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
     if all(row["new_visitors"] == 0 and row["returning_visitors"] == 0 for row in rows):
         return empty(name, words("Nobody was recognised on these dates.", "这些日期没有识别到访客。"))
     of = {n: registry()[n].label[words.language] for n in ("returning_visitors", "new_visitors")}
+    days = words.names([row["event_date"] for row in rows])
     long = [
         {
-            "day": words.day(row["event_date"]),
+            "day": days[row["event_date"]],
             "series": label,
             "value": row[n] or 0,
             "place": place,
@@ -261,11 +263,9 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
         findings.returning(words, rows, is_settled=lambda day: asker.is_settled(venue, day)),
         note + _began(words, asker, venue, rows),
         links(words, "new_visitors", "returning_visitors", "uv"),
-        charts.stacked_days(
-            long, series=list(of.values()), colours=[charts.BLUE, charts.SKY], y=words("visitors", "访客")
-        ),
+        charts.stacked_days(long, series=list(of.values()), colours=[DEEP, SKY], y=words("visitors", "访客")),
         table=table(
             [words("Date", "日期"), *of.values()],
-            [[words.day(r["event_date"]), *(count(words, r[n]) for n in of)] for r in rows],
+            [[days[r["event_date"]], *(count(words, r[n]) for n in of)] for r in rows],
         ),
     )
