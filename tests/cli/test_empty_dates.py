@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DAY, SITE, done, empty_home, files, is_refused, venue
+from tests.cli.commands import DAY, SITE, Ended, done, empty_home, files, is_refused, venue
 from venue_assets.graph.instance import open_instance
 from venue_assets.graph.runs import materialize as in_the_ui
 from venue_assets.home import Home
@@ -105,21 +105,76 @@ def test_a_failed_date_for_which_nothing_landed_is_withdrawn_too(home: Path) -> 
     with open_instance(Home(home)) as instance:
         assert not in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)])[0].success
     (home / "lake" / "sessions" / f"event_date={BEYOND}").unlink()
+    assert f"Left out: {BEYOND}, because nothing landed then" in done(home, "rerun", "--failed")
     done(home, "materialize", BEYOND, "--withdraw")
     assert BEYOND not in done(home, "status")
-    assert done(home, "rerun", "--failed").startswith("Nothing")
+    assert done(home, "rerun", "--failed").startswith("Nothing failed: ")
+
+
+def test_a_date_is_not_withdrawn_while_a_run_computes_it(home: Path) -> None:
+    tried: list[Ended] = []
+
+    def in_between(_: date, table: str) -> None:
+        if table == "sessions":
+            tried.append(venue(home, "materialize", BEYOND, "--withdraw"))
+
+    with open_instance(Home(home)) as instance:
+        assert in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)], listener=in_between)[0].success
+    is_refused(tried[0], f"a run of {BEYOND} is under way; wait until it has ended")
+    assert dates_of(home) == [DAY, BEYOND]
+
+
+@pytest.mark.parametrize("left", ["half of the tables", "no table"])
+def test_a_withdrawal_that_was_cut_off_is_told_and_finished_by_the_same_command(home: Path, left: str) -> None:
+    with open_instance(Home(home)) as instance:
+        assert in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)])[0].success
+    partitions = sorted((home / "lake").glob(f"*/event_date={BEYOND}"))
+    for partition in partitions[:20] if left == "half of the tables" else partitions:
+        shutil.rmtree(partition)
+    assert BEYOND in dates_of(home, "--published")
+    assert f" venue materialize {BEYOND} --withdraw\n" in done(home, "status", "--problems")
+    done(home, "materialize", BEYOND, "--withdraw")
+    assert dates_of(home) == dates_of(home, "--published") == [DAY]
+    assert BEYOND not in done(home, "status")
+
+
+def test_what_a_withdrawn_date_gave_to_others_is_told(home: Path) -> None:
+    """Shares for the next date are taken back with it; pages that somebody had rendered are theirs to remove."""
+    with open_instance(Home(home)) as instance:
+        assert in_the_ui(Home(home), instance, [date.fromisoformat(LAST), date(2026, 1, 8)])[0].success
+    for folder in (home / "landing").glob(f"*/event_date={LAST}"):
+        shutil.rmtree(folder)
+    shares = home / "published" / "allocations" / "voucher" / "2026-01-09.json"
+    assert shares.exists()
+    done(home, "report", "--date", "2026-01-08")
+    said = done(home, "materialize", f"{LAST}...2026-01-08", "--withdraw")
+    assert f"Withdrawn {LAST}...2026-01-08 from " in said
+    assert not shares.exists()
+    assert f"Still there, rendered before: {home / 'published' / 'reports' / '2026-01-08.html'}; remove " in said
 
 
 def test_figures_whose_segments_are_gone_stay_until_somebody_says_so(home: Path) -> None:
     """An import that was taken back looks like a landing whose disk is not there: only people know which it is."""
     done(home, "materialize", LAST)
-    (home / "landing").rename(home / "elsewhere")
-    is_refused(venue(home, "materialize", f"{DAY}...{LAST}"), "nothing at all landed", "--withdraw")
+    (home / "elsewhere").mkdir()
+    for folder in (home / "landing").glob(f"*/event_date={LAST}"):
+        folder.rename(home / "elsewhere" / folder.parent.name)
     said = done(home, "status")
     assert "the segments that it was computed from are gone from landing/" in said
-    assert f"Next: bring its segments back to landing/, or venue materialize {DAY} --withdraw\n" in said
-    (home / "elsewhere").rename(home / "landing")
+    assert f"Next: bring its segments back to landing/, or venue materialize {LAST} --withdraw\n" in said
+    is_refused(venue(home, "materialize", LAST), f"venue materialize {LAST} --withdraw takes out what was computed")
     assert dates_of(home) == dates_of(home, "--published") == [DAY, LAST]
+    done(home, "materialize", LAST, "--withdraw")
+    assert dates_of(home) == dates_of(home, "--published") == [DAY]
+
+
+def test_a_landing_of_which_nothing_is_there_costs_no_figures(home: Path) -> None:
+    before = files(home / "lake", home / "published")
+    (home / "landing").rename(home / "elsewhere")
+    for line in (f"materialize {DAY}", f"materialize {DAY} --withdraw", f"rerun --date {DAY}"):
+        is_refused(venue(home, *line.split()), f"nothing at all landed in {home / 'landing'}: look whether it is there")
+    assert f"Next: look at {home / 'landing'}: nothing of what these dates were computed from" in done(home, "status")
+    assert files(home / "lake", home / "published") == before
 
 
 def test_a_date_with_landed_data_cannot_be_withdrawn(home: Path) -> None:

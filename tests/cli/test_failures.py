@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from tests.cli.commands import DAY, RANGE, SCRIPT, Ended, done, empty_home, files, is_refused, venue
 from venue_assets.cli import disk
 from venue_assets.home import Home
+from venue_assets.lake.landing_index import scan
 
 OTHER = "2026-01-06"
 
@@ -109,6 +112,21 @@ def test_a_damaged_file_that_a_table_reads_is_named_with_the_command_that_mends_
     assert done(home, "status", "--problems") == "Every date is fresh\n"
 
 
+def test_a_damaged_file_of_another_date_that_keeps_one_from_being_published_is_named(home: Path) -> None:
+    """Of some damage DuckDB says only what it stumbled over."""
+    partition = home / "lake" / "user_days" / f"event_date={OTHER}" / "part-0.parquet"
+    content = bytearray(partition.read_bytes())
+    content[4:200] = b"\xff" * 196
+    partition.write_bytes(content)
+    shutil.rmtree(home / "published")
+    ended = venue(home, "rerun", "--date", DAY)
+    assert ended.code == 1
+    assert f"published: user_days of {OTHER} cannot be read (" in ended.err
+    (command,) = re.findall(r"compute it again: (venue .+)", ended.err)
+    done(home, *shlex.split(command)[1:])
+    assert done(home, "status", "--problems") == "Every date is fresh\n"
+
+
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
@@ -120,28 +138,64 @@ def unprivileged(home: Path, line: str) -> Ended:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root reads everything")
+@pytest.mark.parametrize("mode", [0, 0o444], ids=["not listed", "listed only"])
 @pytest.mark.parametrize("where", ["orders", f"orders/event_date={DAY}"])
-def test_a_landing_that_may_not_be_read_is_not_taken_for_an_empty_one(home: Path, where: str) -> None:
+def test_a_landing_that_may_not_be_read_is_not_taken_for_an_empty_one(home: Path, where: str, mode: int) -> None:
     before = files(home / "lake", home / "published")
     folder = home / "landing" / where
-    folder.chmod(0)
+    folder.chmod(mode)
     try:
         for line in ("status", f"materialize {DAY}", f"materialize {DAY} --withdraw"):
-            is_refused(unprivileged(home, line), f"{folder}: Permission denied")
+            is_refused(unprivileged(home, line), f"error: {folder}", ": Permission denied")
         doctor = unprivileged(home, "doctor --read-data")
     finally:
         folder.chmod(0o755)
     assert files(home / "lake", home / "published") == before
     assert doctor.code == 1
-    assert f"{folder} cannot be read (Permission denied)" in doctor.out
+    assert re.search(rf"{folder}\S* cannot be read \(Permission denied\)", doctor.out)
     assert "give this user the right to read it" in doctor.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root reads everything")
+def test_one_segment_that_may_not_be_read_is_named_and_the_rest_is_computed(home: Path) -> None:
+    segment = next((home / "landing" / "face_visits" / f"event_date={DAY}").glob("sim_riverside*.zst"))
+    segment.chmod(0)
+    ended = unprivileged(home, f"materialize {DAY}")
+    assert ended.code == 0, ended
+    assert f"Note: 1 refused segment of {DAY}: none of its lines is in any figure; " in ended.out
+    (sql,) = re.findall(r'venue query "(.+)"', ended.out)
+    said = done(home, "query", sql, "--format", "csv")
+    assert f"{segment.name},missing,the segment cannot be read (Permission denied)," in said
+    assert "give this user the right to read it, then rerun the date" in said
+    figures = "SELECT count(*) FROM primary_metrics WHERE completed_orders > 0"
+    assert done(home, "query", f"{figures} AND event_date = DATE '{DAY}'", "--format", "csv").split()[1] == "2"
+    segment.chmod(0o644)
+    assert f"Next: venue materialize {DAY}" in done(home, "status")
+    assert "refused" not in done(home, "materialize", DAY)
+
+
+def test_a_landing_that_cannot_be_looked_at_just_now_is_not_taken_for_an_empty_one(home: Path) -> None:
+    """As where its mount hangs or breaks: here, because a process has all the files open that it may."""
+    held, limits = [], resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(home, os.O_RDONLY))
+        with pytest.raises(OSError, match="Too many open files") as met:
+            scan(home / "landing")
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert disk.explained(met.value, Home(home)).startswith(f"{home / 'landing'}/")
 
 
 def test_the_doctor_tells_of_refused_segments(home: Path) -> None:
     assert "refused segments" not in done(home, "doctor")
     segment = next((home / "landing" / "face_visits" / f"event_date={DAY}").glob("*.zst"))
     segment.write_bytes(segment.read_bytes()[:100])
-    done(home, "materialize", DAY)
+    assert f"Note: 1 refused segment of {DAY}" in done(home, "materialize", DAY)
     (row,) = (line for line in done(home, "doctor").splitlines() if "refused segments" in line)
     assert f"1, the last one of {DAY}" in row
     (sql,) = re.findall(r'venue query "(.+)"', row)
@@ -186,7 +240,7 @@ def test_the_doctor_names_files_that_are_gone_or_damaged_and_what_brings_them_ba
     assert rows[f"sessions of {DAY}"][2].startswith(f"{gone}: does not exist")
     assert rows[f"user_days of {OTHER}"][2] == f"{damaged}: its bytes are not those that were written"
     assert rows[f"user_days of {OTHER}"][3] == f"venue materialize {OTHER}"
-    for day in (DAY, OTHER):
+    for day in (OTHER, DAY):  # else the damaged file would keep the other date from being published
         done(home, "materialize", day)
     assert venue(home, "doctor", "--read-data").code == 0
     shutil.rmtree(home / "lake")

@@ -17,6 +17,7 @@ from venue_assets.graph.instance import open_instance
 from venue_assets.graph.process import PROCESS_TAG
 from venue_assets.graph.sensors import JOB
 from venue_assets.home import Home
+from venue_assets.lake.landing_index import scan
 
 DAY = date(2026, 1, 5)
 
@@ -62,6 +63,14 @@ class Ticks:
 def ticks(home: Home) -> Iterator[Ticks]:
     with open_instance(home) as instance:
         yield Ticks(home, instance)
+
+
+def test_a_segment_that_may_be_read_at_last_is_seen(home: Home) -> None:
+    segment = segment_of(land(home, DAY, 1))
+    segment.chmod(0)
+    before = scan(home.landing).stat_fingerprint(DAY)
+    segment.chmod(0o644)
+    assert scan(home.landing).stat_fingerprint(DAY) != before
 
 
 def test_new_dates_are_launched_once(home: Home, ticks: Ticks) -> None:

@@ -118,11 +118,13 @@ def places(home: Home) -> None:
 
 
 def pages(home: Home, *, open_one: bool) -> None:
-    """The reports of the last date in both languages: where they lie, and the English one in the browser."""
+    """The reports of the last date in both languages and the page that lists them; the English one in the browser."""
     from venue_assets.cli.report import open_page, write
+    from venue_assets.publish.pages import FRONT_PAGES
 
     english, chinese = write(home, None), write(home, None, "zh")
-    say(f"{'the report':17} [bold]{relative(english)}[/]")
+    say(f"{'the report':17} {relative(english)}")
     say(f"{'in Chinese':17} {relative(chinese)}")
+    say(f"{'all reports':17} [bold]{relative(english.with_name(FRONT_PAGES['en']))}[/], the page to start from")
     if open_one:
         open_page(english)

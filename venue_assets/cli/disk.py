@@ -58,18 +58,21 @@ def trouble(folder: Path) -> str:
 
 
 def explained(error: BaseException, home: Home) -> str:
-    """What a command ran into, in one sentence, where a disk or Dagster's databases were it; nothing otherwise."""
+    """What a command ran into, in one sentence, where a file, a disk or Dagster's databases were it; else nothing."""
     causes = list(_causes(error))
     full = any(said in str(e) for e in causes for said in ("No space left on device", "disk is full"))
-    if not full and not any(
-        isinstance(e, sqlite3.DatabaseError) or (isinstance(e, OSError) and e.errno in _OF_THE_DISK) for e in causes
-    ):
+    database = any(isinstance(e, sqlite3.DatabaseError) for e in causes)
+    system = [e for e in causes if isinstance(e, OSError)]
+    named = next((e for e in system if e.filename and e.strerror), None)
+    if not (full or database or named or any(e.errno in _OF_THE_DISK for e in system)):
         return ""
     for folder in reversed(written_folders(home).values()):  # what is asked most often comes first
         if why := trouble(folder):
             return unwritable(folder, why)
     if full:
         return unwritable(home.root, "No space left on device")
+    if named and not database:
+        return f"{named.filename}: {named.strerror}; look whether its disk is there, then run the command again"
     return (
         f"{home.dagster} cannot be used ({str(causes[-1]).splitlines()[0]}); look at the files in it, or move it aside:"
         " it holds runs and events, no figures"

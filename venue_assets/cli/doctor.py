@@ -16,7 +16,7 @@ from edge_collector.event_time import event_date
 from edge_collector.finding import Finding, Level
 from edge_collector.site import Site, SiteError
 from venue_assets.cli import disk
-from venue_assets.cli.query import connect, damaged
+from venue_assets.cli.query import REFUSED_SEGMENTS, connect, damaged
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import LandingIndex, scan
@@ -60,9 +60,11 @@ def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:
     try:
         index = scan(home.landing)
         yield from _landing(home, index)
-    except PermissionError as error:
+    except OSError as error:
         found = f"{error.filename} cannot be read ({error.strerror})"
-        yield Finding("error", "landed", found, "give this user the right to read it")
+        denied = isinstance(error, PermissionError)
+        remedy = "give this user the right to read it" if denied else "look whether its disk is there"
+        yield Finding("error", "landed", found, remedy)
     yield from _devices(home, site)
     if read_data:
         yield from _data(home, index)
@@ -121,7 +123,7 @@ def _landing(home: Home, index: LandingIndex) -> Iterator[Finding]:
                 "warning",
                 "refused segments",
                 f"{count}, the last one of {last}: none of their lines is in any figure",
-                'venue query "SELECT event_date, stream, segment, reason, detail, remedy FROM refused_segments"',
+                REFUSED_SEGMENTS,
             )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Final
 
 from venue_assets.cli import show
@@ -22,68 +23,77 @@ _RANGES_SHOWN: Final = 6
 
 def with_reason(home: Home, days: Sequence[date]) -> list[date]:
     """Those of the dates that there is a reason to compute; says which are left out. Raises UserError where none is."""
+    from venue_assets.cli.standing import dates_there
     from venue_assets.lake.freshness import Freshness
     from venue_assets.lake.landing_index import scan
+    from venue_assets.publish.publication import current
     from venue_assets.tables.catalogue import catalogue
 
     freshness = Freshness(home, catalogue(), scan(home.landing))
     due = [day for day in days if freshness.has_reason(day)]
-    idle = [day for day in days if day not in set(due)]
+    idle = [day for day in days if not freshness.has_reason(day)]
     if not idle:
         return due
-    landed = [day for day in freshness.index.dates() if freshness.has_reason(day)]
-    there = set(freshness.operating_dates()) & set(idle)
-    back = f"; venue materialize {_range(sorted(there))} --withdraw takes out what was computed of it"
-    back = back if there and landed else ""  # where nothing is left, it is the landing that has to come back
+    landed, back = freshness.landed, ""
+    # Where nothing is left, it is the landing that has to come back.
+    if landed and (there := sorted(dates_there(freshness, current(home)) & set(idle))):
+        back = f"; venue materialize {_argument(there)} --withdraw takes out what was computed of it"
     if not due:
         raise UserError(f"nothing landed for {show.dates(idle)}; {_expected(home, landed)}{back}")
-    say(
-        f"Left out: {show.dates(idle)}, because nothing landed then, nor "
-        f"{'before' if max(idle) < landed[0] else 'later' if min(idle) > landed[-1] else 'before or later'}{back}"
-    )
+    when = "before" if max(idle) < landed[0] else "later" if min(idle) > landed[-1] else "before or later"
+    say(f"Left out: {show.dates(idle)}, because nothing landed then, nor {when}{back}")
     return due
 
 
 def withdraw(home: Home, days: Sequence[date]) -> None:
-    """Take dates for which nothing landed out of the lake and of what is published. Raises UserError."""
-    from venue_assets.cli.standing import noted_failures
+    """Take dates for which nothing landed out of the lake and of what is published; again where that was cut off.
+
+    Raises UserError.
+    """
+    from venue_assets.cli.standing import dates_there
     from venue_assets.graph.build import engine_resource
+    from venue_assets.graph.instance import open_instance
+    from venue_assets.graph.sensors import dates_in_flight
     from venue_assets.lake.freshness import Freshness
     from venue_assets.lake.landing_index import scan
-    from venue_assets.lake.store import Lake
     from venue_assets.publish.publication import current, publish
     from venue_assets.tables.catalogue import catalogue
 
     freshness = Freshness(home, catalogue(), scan(home.landing))
-    publication = current(home)
-    published = publication.dates if publication else set()
-    there = {*freshness.operating_dates(), *noted_failures(home), *published} & set(days)
-    idle = sorted(day for day in there if not freshness.has_reason(day))
+    there = sorted(dates_there(freshness, current(home)) & set(days))
+    if not there:
+        raise UserError(f"nothing of {show.dates(days)} is in {relative(home.lake)}; there is nothing to withdraw")
+    if not freshness.landed:
+        raise UserError(
+            f"{_nothing_at_all(home)}; --withdraw takes out single dates, and here it would be all: to begin anew, "
+            f"remove {relative(home.lake)} and run venue publish"
+        )
+    idle = [day for day in there if not freshness.has_reason(day)]
     if not idle:
         raise UserError(
-            f"{show.dates(sorted(there))} landed, or lies between dates that did; --withdraw takes out dates for which "
-            "nothing landed"
-            if there
-            else f"nothing of {show.dates(days)} is in {relative(home.lake)}; --withdraw has nothing to take out"
+            f"{show.dates(there)} landed, or lies between dates that did; --withdraw takes out dates for which nothing "
+            "landed"
         )
+    with open_instance(home) as instance:
+        if busy := sorted(dates_in_flight(instance) & set(idle)):
+            raise UserError(f"a run of {show.dates(busy)} is under way; wait until it has ended, then withdraw again")
     for table in catalogue().tables:
         for day in idle:
-            Lake(home.lake).remove(table, day)
+            freshness.lake.remove(table, day)
     made = publish(home, catalogue(), engine_resource(), log=say)
     say(
         f"Withdrawn {show.dates(idle)} from {relative(home.lake)} and {relative(home.published)} "
         f"(publication {made.publication_id}); the Dagster UI still lists what was once materialized"
     )
+    if shown := _reports(home, idle):
+        say(f"Still there, rendered before: {', '.join(map(relative, shown))}; remove what nobody is to read")
     say("Next: [bold]venue status --problems[/]")
 
 
 def _expected(home: Home, landed: Sequence[date]) -> str:
     """Which dates landed, and what to do."""
     if not landed:
-        return (
-            f"nothing at all landed in {home.landing}: look whether it is there and can be read; venue import, venue "
-            "demo or a gateway fills it"
-        )
+        return f"{_nothing_at_all(home)}; venue import, venue demo or a gateway fills it"
     ranges = show.dates(landed)
     if ranges.count(",") >= _RANGES_SHOWN:
         ranges = f"{len(landed)} of {landed[0]}...{landed[-1]}"
@@ -93,6 +103,17 @@ def _expected(home: Home, landed: Sequence[date]) -> str:
     )
 
 
-def _range(days: Sequence[date]) -> str:
-    """The dates as one argument."""
+def _nothing_at_all(home: Home) -> str:
+    return f"nothing at all landed in {home.landing}: look whether it is there and can be read"
+
+
+def _argument(days: Sequence[date]) -> str:
+    """The dates as one argument; what lies between them and landed is not withdrawn."""
     return str(days[0]) if len(days) == 1 else f"{days[0]}...{days[-1]}"
+
+
+def _reports(home: Home, days: Sequence[date]) -> list[Path]:
+    """The rendered pages of these dates."""
+    from venue_assets.publish.publication import REPORTS
+
+    return [path for day in days for path in sorted((home.published / REPORTS).glob(f"{day}*.html"))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,11 @@ _READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
 """A PIVOT is several statements inside, all of which read."""
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b\s*(?:ANALYZE\b\s*|\([^)]*\)\s*)?", re.IGNORECASE)
 _UNKNOWN_TABLE: Final = re.compile(r"Catalog Error: Table with name (\S+) does not exist")
+
+REFUSED_SEGMENTS: Final = (
+    'venue query "SELECT event_date, stream, segment, reason, detail, remedy FROM refused_segments"'
+)
+"""What is advised where segments were refused."""
 
 
 class CannotAsk(ValueError):
@@ -106,7 +112,7 @@ def connect(home: Home, catalogue: Catalogue) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def damaged(error: duckdb.Error, home: Home) -> tuple[str, str] | None:
+def damaged(error: duckdb.Error, home: Home) -> tuple[str, date] | None:
     """Table and event date of the partition that an error of DuckDB names."""
     return Lake(home.lake).named_in(str(error))
 

@@ -81,7 +81,7 @@ def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = 
             f"Materialized {show.dates(made)} in {runs}, {seconds:.1f} s "
             f"-> {relative(home.lake)}, {relative(home.published)}"
         )
-        _note_empty(home, made)
+        _note_what_is_not_there(home, made)
     if errors:
         say(f"Failed: {show.dates(list(errors))}, in {runs}, {seconds:.1f} s; what failed was left as it was before")
         for text, of in groupby(sorted(errors, key=lambda day: (errors[day], day)), key=lambda day: errors[day]):
@@ -93,13 +93,25 @@ def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = 
         raise typer.Exit(1)
 
 
-def _note_empty(home: Home, days: Sequence[date]) -> None:
-    """Say of which dates nothing landed: that they were computed must not be taken for figures."""
+def _note_what_is_not_there(home: Home, days: Sequence[date]) -> None:
+    """Say of which dates nothing landed, or not all: that they were computed must not be taken for figures."""
+    from venue_assets.cli.query import REFUSED_SEGMENTS
     from venue_assets.lake.landing_index import scan
+    from venue_assets.lake.store import Lake
 
     landed = set(scan(home.landing).dates())
     if empty := [day for day in days if day not in landed]:
         say(f"Note: nothing landed for {show.dates(empty)}: no records there, and all figures are 0 or null")
+    found = {day: Lake(home.lake).provenance("refused_segments", day) for day in days}
+    refused = {day: made.rows for day, made in found.items() if made and made.rows}
+    if refused:
+        count = sum(refused.values())
+        which = (
+            f"1 refused segment of {show.dates(list(refused))}: none of its"
+            if count == 1
+            else (f"{count:,} refused segments of {show.dates(list(refused))}: none of their")
+        )
+        say(f"Note: {which} lines is in any figure; why, and what to do: [bold]{REFUSED_SEGMENTS}[/]")
 
 
 def status(
@@ -228,19 +240,23 @@ def _rerun_failed() -> None:
     from venue_assets.graph.failures import NEWEST_RUNS, failed_dates
     from venue_assets.graph.instance import open_instance
     from venue_assets.graph.runs import close_lost_runs
+    from venue_assets.lake.store import Lake
 
     with open_instance(home) as instance:
-        lost = close_lost_runs(instance)
-        failed = failed_dates(instance)
+        lost = set(close_lost_runs(instance))
+        failed = set(failed_dates(instance))
         runs = min(instance.get_runs_count(), NEWEST_RUNS)
-    suspect = {*noted_failures(home), *failed} - {*lost}
+    suspect = noted_failures(Lake(home.lake)) | failed | lost
     rows = standing(home, suspect).dates if suspect else []
-    due = sorted({*lost, *(row.day for row in rows if row.failed)})
+    landed = {row.day for row in rows if row.origin == "landed"}
+    due = sorted((lost & landed) | {row.day for row in rows if row.failed})
+    if idle := sorted((lost | {row.day for row in rows}) - landed):
+        say(f"Left out: {show.dates(idle)}, because nothing landed then; see: venue status")
     if due:
-        compute(home, with_reason(home, due))
+        compute(home, due)
         say(_AFTER_A_RERUN)
-    elif failed:
-        say(f"Nothing to compute again: the last run of {show.dates(list(failed))} failed, but every table is fresh")
+    elif fresh := sorted(failed & landed):
+        say(f"Nothing to compute again: the last run of {show.dates(fresh)} failed, but every table is fresh")
     else:
         say(
             f"Nothing failed: looked at the runs in {relative(home.dagster)} (the newest {runs}), and at the notes of "

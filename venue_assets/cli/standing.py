@@ -71,7 +71,7 @@ def standing(home: Home, only: set[date] | None = None) -> Standing:
     gone = {day: f"the process of run {run.run_id[:8]} is gone" for run in lost for day in dates_of(run)}
     # A failed run of a date that was withdrawn says nothing any more.
     wanted = {day for day in failed if freshness.has_reason(day)}
-    days = {*freshness.operating_dates(), *noted_failures(home), *wanted}
+    days = dates_there(freshness, publication) | wanted
     rows = [_date(freshness, publication, day, gone | failed) for day in sorted(days if only is None else days & only)]
     return Standing(rows, failed, [run.run_id for run in lost], bool(freshness.index.dates()))
 
@@ -97,9 +97,14 @@ def _empty(freshness: Freshness, day: date) -> DateStanding:
     return DateStanding(day, _layers(states), origin="gone" if gone else "nothing")
 
 
-def noted_failures(home: Home) -> set[date]:
+def dates_there(freshness: Freshness, publication: Publication | None) -> set[date]:
+    """Dates that landed or lie between landed ones, and those of which the lake or the publication holds something."""
+    published = publication.dates if publication else set()
+    return {*freshness.operating_dates(), *noted_failures(freshness.lake), *published}
+
+
+def noted_failures(lake: Lake) -> set[date]:
     """Dates with a table whose failure is noted in the lake."""
-    lake = Lake(home.lake)
     return {day for table in catalogue().tables for day in lake.failures(table)}
 
 

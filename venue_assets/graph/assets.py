@@ -25,7 +25,7 @@ from venue_assets.graph.partitions import MAX_DATES_PER_RUN
 from venue_assets.graph.process import DATES_TAG, PROCESS_TAG, own_process
 from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, page, published_spec
 from venue_assets.home import Home
-from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine
+from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine, damage_met
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
@@ -193,12 +193,13 @@ def _publish(
         return []
     if listener := _listener.get():
         listener(days[-1], PUBLISHED)
+    before = current(home)
     try:
-        before = current(home)
         publication: Publication = publish(home, catalogue, engine, log=context.log.warning)
     except Exception as error:
         context.log.error(f"{PUBLISHED}: {error}\n{traceback.format_exc()}")
-        return [(day, f"{PUBLISHED}: {error}") for day in days]
+        said = damage_met(error, Lake(home.lake), _read_anew(home, catalogue, before)) or error
+        return [(day, f"{PUBLISHED}: {said}") for day in days]
     changed = ", ".join(publication.differences(before)) or "nothing"
     for day in publication.dates & set(days):
         context.log_event(
@@ -222,3 +223,10 @@ def _publish(
         for day in days
         if day.isoformat() in publication.waiting
     ]
+
+
+def _read_anew(home: Home, catalogue: Catalogue, before: Publication | None) -> Iterator[tuple[str, date]]:
+    """The partitions that are not what the publication before was made of."""
+    for name in catalogue.tables:
+        known = before.stamps.get(name, {}) if before else {}
+        yield from ((name, day) for day, at in Lake(home.lake).stamps(name).items() if known.get(day.isoformat()) != at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date
@@ -23,7 +23,7 @@ from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landed import Landing, raw_batches
 from venue_assets.lake.landing_index import LandingIndex
-from venue_assets.lake.store import Draft, Failure
+from venue_assets.lake.store import Draft, Failure, Lake
 from venue_assets.tables.catalogue import REFERENCES, Catalogue, Check, Table, Window
 
 _BATCH: Final = 122_880
@@ -79,6 +79,20 @@ class InputDamaged(RuntimeError):
     """A partition that this table reads has bytes that cannot be read."""
 
 
+def damage_met(error: Exception, lake: Lake, read: Iterable[tuple[str, date]]) -> str:
+    """Which partition of those `read` DuckDB found damaged, and what to do, in one sentence; nothing where none was.
+
+    Of some damage DuckDB names the file, of some only what it stumbled over: then the bytes are held to their hashes.
+    """
+    if not isinstance(error, duckdb.Error):
+        return ""
+    if not (damaged := lake.named_in(str(error)) or lake.first_damaged(read)):
+        return ""
+    name, day = damaged
+    said = str(error).partition("\n")[0]
+    return f"{name} of {day} cannot be read ({said}); compute it again: venue materialize {day} --select '{name}+'"
+
+
 class Engine:
     """Computes tables of the catalogue over one home. One engine serves one run: it remembers what it has read."""
 
@@ -110,7 +124,7 @@ class Engine:
                     self._lake.put(table.name, day, draft)
                     self._freshness.forget(table.name, day)
         except Exception as met:
-            error = self._explained(met)
+            error = self._explained(met, table, day)
             # Where even the note cannot be written (a full disk), the error itself is what has to be told.
             with suppress(OSError):
                 self._lake.fail(table.name, day, Failure(f"{type(error).__name__}: {error}", run_id))
@@ -120,15 +134,12 @@ class Engine:
         made = draft.provenance
         return Computed(table, day, made.rows, time.perf_counter() - started, made.content, checks, picture)
 
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: Exception, table: Table, day: date) -> Exception:
         """The error; where DuckDB met the damaged file of a partition, one that says which and what to do."""
-        if not isinstance(error, duckdb.Error) or not (damaged := self._lake.named_in(str(error))):
-            return error
-        name, day = damaged
-        said = str(error).partition("\n")[0]
-        return InputDamaged(
-            f"{name} of {day} cannot be read ({said}); compute it again: venue materialize {day} --select '{name}+'"
-        )
+        windows = self.catalogue.lake_inputs(table).items()
+        read = ((name, of) for name, window in windows for of in self._freshness.dates(name, day, window))
+        sentence = damage_met(error, self._lake, read)
+        return InputDamaged(sentence) if sentence else error
 
     def _picture(self, table: Table, draft: Draft) -> str | None:
         if table.picture is None:

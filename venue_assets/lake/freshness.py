@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Literal
 
 from venue_assets.home import Home
@@ -98,7 +99,8 @@ class Freshness:
         now = self.inputs(table, day)
         if changed := sorted({n for n in now | dict(provenance.inputs) if now.get(n) != provenance.inputs.get(n)}):
             gone = [of for name in changed if name not in now and (of := _date_of(name)) and of != day]
-            why = f"{table.name}: {', '.join(changed[:3])} changed since it was computed"
+            what = "changed" if any(name in now for name in changed) else "gone"
+            why = f"{table.name}: {', '.join(changed[:3])} {what} since it was computed"
             return State("stale", why, frozenset(gone) if len(gone) == len(changed) else frozenset())
         return State("fresh")
 
@@ -106,19 +108,21 @@ class Freshness:
         """Whether there is a reason to compute a date: it landed, or lies between two that did (the venue was closed),
         or an experiment that ended within them still matures.
         """
-        if not (landed := self._landed()):
+        if not (landed := self.landed):
             return False
         matures = [e.matures_on for e in self.references.site.experiments if landed[0] <= e.last_date <= landed[-1]]
         return landed[0] <= day <= max([landed[-1], *matures])
 
-    def _landed(self) -> list[date]:
+    @cached_property
+    def landed(self) -> list[date]:
+        """The dates that landed and can be computed, ascending."""
         # A clock that was wrong names a date decades away; what lies outside of the partitions cannot be computed.
         last = datetime.now(UTC).date() + timedelta(days=1)
         return [day for day in self.index.dates() if self.opened_on <= day <= last]
 
     def operating_dates(self) -> list[date]:
         """Dates that landed or lie in the lake, and those without data between the first and the last landed one."""
-        landed = self._landed()
+        landed = self.landed
         between = [landed[0] + timedelta(days=n) for n in range((landed[-1] - landed[0]).days + 1)] if landed else []
         computed = {day for name in self._catalogue.tables for day in self.lake.dates(name)}
         return sorted({*between, *computed})

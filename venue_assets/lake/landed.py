@@ -41,6 +41,7 @@ from edge_collector.segment import (
     segment_of,
     shown,
 )
+from venue_assets.lake.landing_index import is_no_folder
 from venue_assets.tables.catalogue import Table
 from venue_assets.tables.raw.judge import judge_sql, parse_sql
 
@@ -90,9 +91,9 @@ class Landing:
         found: list[LandedSegment] = []
         try:
             paths = manifests(self.root, stream, self.day)
-        except PermissionError:
-            raise  # what cannot be read today landed all the same
         except OSError as error:
+            if not is_no_folder(error):
+                raise  # what cannot be read today landed all the same
             place = folder(self.root, stream, self.day)
             refused = Refused("folder", f"{shown(str(place))} cannot be listed ({error.strerror})")
             found.append(LandedSegment(stream, place.name, place, None, refused))

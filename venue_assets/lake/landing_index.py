@@ -6,6 +6,7 @@ differ.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
@@ -21,11 +22,14 @@ from edge_collector.site import Site
 
 
 class Stamp(NamedTuple):
-    """What `stat` tells of a file: enough to see that it was replaced."""
+    """What `stat` tells of a file: enough to see that it was replaced, or that others may read it now."""
 
     size: int
     mtime_ns: int
     inode: int
+    mode: int
+    owner: int
+    group: int
 
 
 class Entry(NamedTuple):
@@ -108,7 +112,8 @@ class LandingIndex:
 def scan(landing: Path, days: Iterable[date] | None = None) -> LandingIndex:
     """Read the folders of all dates, or of the given ones. A missing landing is an empty one.
 
-    Raises PermissionError where a folder may not be read: what lies in it would be taken for gone, with its figures.
+    Raises OSError where a folder is there and cannot be read: what lies in it would be taken for gone, with its
+    figures.
     """
     wanted = None if days is None else {f"event_date={day.isoformat()}" for day in days}
     entries: dict[Key, tuple[Entry, ...]] = {}
@@ -129,10 +134,15 @@ def _folders(root: Path, wanted: set[str] | None) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(root) as found:
             return [e for e in found if e.name.startswith("event_date=") and (wanted is None or e.name in wanted)]
-    except PermissionError:
-        raise
-    except OSError:
+    except OSError as error:
+        if not is_no_folder(error):
+            raise
         return []
+
+
+def is_no_folder(error: OSError) -> bool:
+    """Whether there is no folder: nothing at all, a file, or links in a circle. Any other error hides one."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def _entries(folder: str) -> tuple[Entry, ...]:
@@ -145,22 +155,23 @@ def _entries(folder: str) -> tuple[Entry, ...]:
                 for suffix, into in ((MANIFEST_SUFFIX, manifests), (SEGMENT_SUFFIX, segments)):
                     if name.endswith(suffix) and (stamp := _stamp(file)):
                         into[name[: -len(suffix)]] = stamp
-    except PermissionError:
-        raise
-    except OSError:
+    except OSError as error:
+        if not is_no_folder(error):
+            raise
         return ()
     return tuple(Entry(folder, s, manifests[s], segments.get(s)) for s in sorted(manifests, key=os.fsencode))
 
 
 def _stamp(file: os.DirEntry[str]) -> Stamp | None:
     """What `stat` tells of a file, or of a link that leads nowhere; None of one that is gone by now."""
-    for follow in (True, False):
+    try:
+        found = file.stat()
+    except OSError:
         try:
-            found = file.stat(follow_symlinks=follow)
-        except OSError:
-            continue
-        return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
-    return None
+            found = file.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino, found.st_mode, found.st_uid, found.st_gid)
 
 
 @lru_cache(maxsize=100_000)

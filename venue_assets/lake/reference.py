@@ -140,7 +140,8 @@ class References:
     def _missing_sequences(self, day: date) -> Rows:
         """Numbers that no manifest of any date contains, from the end of what landed before this date's lowest on.
 
-        Names alone tell most of it; only the manifests whose range touches the date's own are opened.
+        Names alone tell most of it; only the manifests whose range touches the date's own, and the one before them, are
+        opened.
         """
         for stream in STREAMS:
             if (stream, day) not in self._index.entries:
@@ -154,8 +155,11 @@ class References:
                 if not own:
                     continue
                 low, high = min(n.first_seq for n in own), max(n.last_seq for n in own)
-                before = [n.last_seq for _, n, _ in segments if n.last_seq < low]
-                low = max(before) + 1 if before else low
+                earlier = sorted(
+                    (s for s in segments if s[1].last_seq < low), key=lambda s: s[1].last_seq, reverse=True
+                )
+                before = (name.last_seq for _, name, folder in earlier if _seq_ranges(Path(folder), name))
+                low = next(before, low - 1) + 1
                 landed = sorted(
                     (first, last)
                     for _, name, folder in segments

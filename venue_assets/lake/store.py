@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -228,6 +228,10 @@ class Lake:
                 left -= len(piece)
         return "" if digest.hexdigest() == provenance.content else "its bytes are not those that were written"
 
+    def first_damaged(self, partitions: Iterable[tuple[str, date]]) -> tuple[str, date] | None:
+        """The first of these partitions that is there and has other bytes than were written. All of them are read."""
+        return next(((name, day) for name, day in partitions if self.stamp(name, day) and self.damage(name, day)), None)
+
     def fail(self, table: str, day: date, failure: Failure) -> None:
         """Note that a computation failed. The partition, if there is one, stays as it was."""
         folder = self.path(table, day).parent
@@ -251,14 +255,15 @@ class Lake:
         found = ((day, self.failure(table, day)) for day, _ in self._folders(table))
         return {day: failure for day, failure in found if failure}
 
-    def named_in(self, error: str) -> tuple[str, str] | None:
+    def named_in(self, error: str) -> tuple[str, date] | None:
         """Table and event date of the partition whose file an error names."""
         found = re.search(re.escape(str(self.root)) + r"/(\w+)/event_date=(\d{4}-\d\d-\d\d)/", error)
-        return (found[1], found[2]) if found else None
+        return (found[1], date.fromisoformat(found[2])) if found else None
 
     def remove(self, table: str, day: date) -> None:
-        """Forget a partition altogether."""
-        shutil.rmtree(self.path(table, day).parent, ignore_errors=True)
+        """Forget a partition altogether. Raises OSError where it cannot be taken away."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path(table, day).parent)
 
 
 def _encoding(schema: pa.Schema) -> dict[str, Any]:
