@@ -157,17 +157,28 @@ def test_segments_and_leaves_are_groups_too() -> None:
     assert f"first_date = {TODAY + 10 * DAY}\n" in leaf["block"]
 
 
-def test_people_who_were_not_there_before_are_the_segment_new_as_everywhere() -> None:
+@pytest.mark.parametrize(
+    ("dates", "reach", "reach_zh"),
+    [
+        (DATES, "as far as records reach", "以现有记录为准"),
+        (DATES[14:], f"in records that begin on {DATES[14]}", f"记录始于 {DATES[14]}"),
+    ],
+    ids=["records may reach further", "records begin"],
+)
+def test_people_who_were_not_there_before_are_the_segment_new_as_everywhere(
+    dates: list[date], reach: str, reach_zh: str
+) -> None:
     dice, past = random.Random(4), Past()
-    for day in DATES:
+    for day in dates:
         past.day(day)
         for n in range(100):
             known = {"segment": "general_value"} if n % 2 else {}
             past.visit(day, n, 12, 8.0 * (dice.random() < (0.4 if n % 2 else 0.1)), **known)
     found = past.finding("segment", "conversion")
     assert found["subject"] == "new"
-    assert found["finding"].startswith("visits of segment new, people not there in the 365 dates before: conversion")
-    assert found["finding_zh"].startswith("新访客（此前 365 天未到访者）分群的到访：转化率")
+    new = "visits of segment new, people not there in the 365 dates before"
+    assert found["finding"].startswith(f"{new}, {reach}: conversion")
+    assert found["finding_zh"].startswith(f"新访客（此前 365 天未到访者，{reach_zh}）分群的到访：转化率")
 
 
 @pytest.mark.parametrize(

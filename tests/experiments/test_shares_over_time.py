@@ -16,10 +16,8 @@ from tests.conftest import compute
 from tests.experiments.bandits import BANDIT, EVE, levelled, nothing, put_history, unit
 from tests.experiments.lab import DAY, FIRST, make_home, put
 from venue_assets.home import Home
+from venue_assets.pictures.colours import ARMS as COLOURS
 from venue_assets.pictures.shares import Chart, Panel, charts
-
-COLOURS = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
-"""In the order of the arms."""
 
 
 class Seen:

@@ -46,7 +46,7 @@ def test_one_analysis(tmp_path: Path) -> None:
         "present pace."
     )
     assert verdict(home, DAYS[3])["conclusion_zh"] == (
-        "尚无结论：greeting 与 plain 各有 240 与 240 次到访，greeting 组共需 354 次到访，按目前速度约需 2 天。"
+        "尚无结论：「greeting」与「plain」各有 240 与 240 次到访，「greeting」组共需 354 次到访，按目前速度约需 2 天。"
     )
     first = verdict(home, DAYS[5])
     assert (first["status"], first["analysed_on"]) == ("verdict", DAYS[5])
@@ -59,7 +59,7 @@ def test_one_analysis(tmp_path: Path) -> None:
         "p < 0.0001, n = 360 and 360 visits."
     )
     assert first["conclusion_zh"] == (
-        "greeting 优于 plain：转化率 50.0% 对 20.0%，+30.0 个百分点（95% 置信区间 23.4 至 36.6），p < 0.0001，"
+        "「greeting」优于「plain」：转化率 50.0% 对 20.0%，+30.0 个百分点（95% 置信区间 23.4 至 36.6），p < 0.0001，"
         "样本 360 与 360 次到访。"
     )
     for day in DAYS[6:]:
@@ -104,7 +104,7 @@ def test_not_enough_on_the_last_date(tmp_path: Path) -> None:
     assert (
         found["conclusion"] == "not enough samples: 204 more visits in arm greeting, about 5 days at the present pace."
     )
-    assert found["conclusion_zh"] == "样本不足：greeting 组还差 204 次到访，按目前速度约需 5 天。"
+    assert found["conclusion_zh"] == "样本不足：「greeting」组还差 204 次到访，按目前速度约需 5 天。"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_withheld_while_the_arms_do_not_get_what_they_were_meant_to(tmp_path: Pa
         "some of them."
     )
     assert found["conclusion_zh"].startswith(
-        "暂不下结论：各组得到的样本与应得的比例不符（plain 组 1,000，greeting 组 800"
+        "暂不下结论：各组得到的样本与应得的比例不符（「plain」组 1,000，「greeting」组 800"
     )
     # The first date on which *every* gate holds.
     assert verdict(home, DAYS[3])["analysed_on"] == next(
@@ -257,7 +257,7 @@ def test_before_after_compares_matched_weekdays_and_says_so(tmp_path: Path) -> N
         f"n = {until - 14} and 14 days; days are the units, not visitors; whatever else changed between the two "
         "periods is part of the difference."
     )
-    assert found["conclusion_zh"].startswith("并非随机试验：按相同星期几比较，greeting 高于 plain：成交总额 ")
+    assert found["conclusion_zh"].startswith("并非随机试验：按相同星期几比较，「greeting」高于「plain」：成交总额 ")
 
 
 def test_a_switchback_counts_days(tmp_path: Path) -> None:

@@ -68,6 +68,26 @@ def test_a_gateway_that_follows_a_plan_is_said_to(writable: Database, followed: 
     assert "The gateway followed a plan on 1 of 6 dates." in voucher(writable)
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("everybody", "所有访客"),
+        (
+            "segment in general_keep, new (or unknown) and 10 < hour <= 14",
+            "分群为一般保持、新访客（或未知），且 10 < 小时 <= 14",
+        ),
+        (
+            "category in happy_hour, salt and pepper and hour > 9",
+            "Category in happy_hour、salt and pepper，且 小时 > 9",
+        ),
+    ],
+)
+def test_the_rule_of_a_group_is_said_in_the_language_of_the_page(writable: Database, rule: str, said: str) -> None:
+    writable.execute("UPDATE experiments.bandit_allocations SET rule = $1", [rule])
+    chinese = render(writable, LAST, language="zh")
+    assert said in of_experiment(chinese, "voucher").replace("&lt;", "<").replace("&gt;", ">")
+
+
 def test_how_long_it_takes_is_told_by_the_pace_so_far_and_by_the_plan(writable: Database) -> None:
     lacking = dict(
         writable.execute(

@@ -6,6 +6,7 @@ import html
 import re
 from typing import Any, Final
 
+from venue_assets.methods.context_groups import EVERYBODY
 from venue_assets.pictures.colours import ARMS
 from venue_assets.pictures.tree import Wording, forest, outline
 from venue_assets.report import charts
@@ -29,6 +30,16 @@ _TONES: Final[dict[Outcome, Tone]] = {
     "not_enough": "neutral",
     "withheld": "bad",
 }
+_RULES_ZH: Final = (
+    (f"^{EVERYBODY}$", "所有访客"),
+    # Only where one condition ends and another begins: ids may hold these words, too.
+    (r" and (?=(?:\S+ < )?\w+ (?:in|<=|>) )", "，且 "),
+    (r"\bsegment in ", "分群为"),
+    (r"\bhour (?=<=|>)", "小时 "),
+    (r" \(or unknown\)", "（或未知）"),
+    (", ", "、"),
+)
+"""What stands in rules, as `context_groups.rules` writes them, in Chinese."""
 _KINDS: Final = {
     "randomised": ("randomised, fixed shares", "随机，固定份额"),
     "bandit": ("randomised, shares move to what works (bandit)", "随机，份额向有效者移动（多臂老虎机）"),
@@ -266,11 +277,11 @@ def _tree(words: Words, trial: Trial) -> Block | None:
 
 
 def _rule(words: Words, rule: str) -> str:
-    """The rule of a group with the names of segments instead of their ids."""
+    """The rule of a group with the names of segments instead of their ids, and its syntax in the report's language."""
     for segment in sorted(registry().segments, key=len, reverse=True):
         rule = re.sub(rf"\b{segment}\b", segment_name(words, segment), rule)
-    for en, zh in (("segment in", "分群为"), ("(or unknown)", "（或未知）"), ("hour", "小时"), (", ", "、")):
-        rule = words(rule, rule.replace(en, zh))
+    for en, zh in _RULES_ZH:
+        rule = words(rule, re.sub(en, zh, rule))
     return rule[:1].upper() + rule[1:]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import sqrt
@@ -26,6 +26,8 @@ from venue_assets.semantic_layer.metrics import registry
 from venue_assets.tables.experiments.proposal import ALPHA, LONGEST, RECENT, Finding, block, one_line, sentences
 from venue_assets.tables.experiments.wording import quoted
 
+DATES: Final = 28
+"""Dates whose visits are looked at, this one the last."""
 FEWEST: Final = 50
 """Visits of a group, and of all others, below which nothing is said of it."""
 FEWEST_BUYERS: Final = 10
@@ -104,7 +106,8 @@ def compute(con: duckdb.DuckDBPyConnection, day: date) -> pa.Table:
     rows: list[dict[str, Any]] = []
     for (venue_id,), of_venue in days.group_by("venue_id", maintain_order=True):
         own = visits.filter(pl.col("venue_id") == venue_id)
-        found = [*_weakest_step(of_venue), *_weakest_groups(own, of_venue, trees.get(str(venue_id), []))]
+        groups = _groups(own, trees.get(str(venue_id), []), _began(of_venue, day))
+        found = [*_weakest_step(of_venue), *_weakest_groups(own, of_venue, groups)]
         found.sort(key=lambda f: (-f.expected_gain, DIMENSIONS.index(f.dimension), f.kpi))
         for rank, finding in enumerate(found, 1):
             begins = max(day, booked.get((str(venue_id), finding.unit), day)) + timedelta(days=1)
@@ -180,11 +183,11 @@ class _Group:
     inside: Mask
 
 
-def _weakest_groups(visits: pl.DataFrame, days: pl.DataFrame, trees: Sequence[str]) -> Iterator[Finding]:
+def _weakest_groups(visits: pl.DataFrame, days: pl.DataFrame, possible: Iterable[_Group]) -> Iterator[Finding]:
     """Of one venue, per dimension and KPI the group that lies furthest below all visits."""
     if visits.height < 2 * FEWEST:
         return
-    groups = [g for g in _groups(visits, trees) if min(g.inside.sum(), (~g.inside).sum()) >= FEWEST]
+    groups = [g for g in possible if min(g.inside.sum(), (~g.inside).sum()) >= FEWEST]
     pv = _mean(days["pv"])
     if not groups or not pv > 0:
         return
@@ -258,7 +261,8 @@ def _against_all(everyone: _Weighed, inside: Mask, alpha: float) -> Effect | Non
     return Effect(everyone.mean, own.mean, sqrt(everyone.variance * float((part**2).sum())), alpha)
 
 
-def _groups(visits: pl.DataFrame, trees: Sequence[str]) -> Iterator[_Group]:
+def _groups(visits: pl.DataFrame, trees: Sequence[str], began: date | None) -> Iterator[_Group]:
+    """`began` is the first date of the venue's records, where that is known."""
     for text in trees:
         tree = ConditionalInferenceTree.from_dict(json.loads(text))
         leaves = tree.apply(visits).to_numpy()
@@ -272,14 +276,23 @@ def _groups(visits: pl.DataFrame, trees: Sequence[str]) -> Iterator[_Group]:
         named = registry().segments[segment].zh if segment in registry().segments else quoted(segment)
         words = (f"visits of segment {segment}", f"{named}分群的到访")
         if segment == NEW:
+            reach, reach_zh = "as far as records reach", "以现有记录为准"
+            if began:
+                reach, reach_zh = f"in records that begin on {began}", f"记录始于 {began}"
             words = (
-                "visits of segment new, people not there in the 365 dates before",
-                f"{named}（此前 365 天未到访者）分群的到访",
+                f"visits of segment new, people not there in the 365 dates before, {reach}",
+                f"{named}（此前 365 天未到访者，{reach_zh}）分群的到访",
             )
         yield _Group("segment", segment, words, (segments == segment).to_numpy())
     for hour in sorted(visits["hour"].unique()):
         words = (f"visits that begin from {hour}:00 to {hour}:59", f"{hour}:00 至 {hour}:59 开始的到访")
         yield _Group("hour", str(hour), words, (visits["hour"] == hour).to_numpy())
+
+
+def _began(days: pl.DataFrame, day: date) -> date | None:
+    """The first date of records; None where they fill the dates that are looked at, and may reach back further."""
+    first: date = days["event_date"][0]
+    return first if (day - first).days < DATES - 1 else None
 
 
 # The rows -------------------------------------------------------------------------------------------------------------

@@ -98,11 +98,11 @@ def running(trial: Trial, gate: Gate, counts: tuple[int, int], names: tuple[str,
         needed, needed_zh = "how many are needed is not known yet", "尚不知需要多少"
     else:
         needed = f"{gate.required_n:,} needed in arm {gate.arm}"
-        needed_zh = f"{gate.arm} 组共需 {gate.required_n:,} {zh}"
+        needed_zh = f"{quoted(gate.arm)}组共需 {gate.required_n:,} {zh}"
     days, days_zh = _days(gate)
     return (
         f"no verdict yet: {n_arm:,} and {n_control:,} {en} with {arm} and {control}, {needed}{days}.",
-        f"尚无结论：{arm} 与 {control} 各有 {n_arm:,} 与 {n_control:,} {zh}，{needed_zh}{days_zh}。",
+        f"尚无结论：{quoted(arm)}与{quoted(control)}各有 {n_arm:,} 与 {n_control:,} {zh}，{needed_zh}{days_zh}。",
     )
 
 
@@ -113,12 +113,12 @@ def not_enough(trial: Trial, gate: Gate) -> tuple[str, str]:
         return (
             f"not enough samples: how many are needed cannot be said, because {gate.arm} or the control has fewer than "
             f"two {en}, or all their rewards are alike.",
-            f"样本不足：无法得知需要多少，因为 {gate.arm} 组或对照组的样本不足两个，或数值全都相同。",
+            f"样本不足：无法得知需要多少，因为{quoted(gate.arm)}组或对照组的样本不足两个，或数值全都相同。",
         )
     days, days_zh = _days(gate)
     return (
         f"not enough samples: {gate.samples_needed:,} more {en} in arm {gate.arm}{days}.",
-        f"样本不足：{gate.arm} 组还差 {gate.samples_needed:,} {zh}{days_zh}。",
+        f"样本不足：{quoted(gate.arm)}组还差 {gate.samples_needed:,} {zh}{days_zh}。",
     )
 
 
@@ -137,7 +137,7 @@ def withheld(trial: Trial, p_value: float, counts: list[tuple[str, int]]) -> tup
     """The arms did not get the units that they were meant to get."""
     en, zh = unit_words(trial.unit)
     listed = ", ".join(f"{n:,} with {arm}" for arm, n in counts)
-    listed_zh = "，".join(f"{arm} 组 {n:,}" for arm, n in counts)
+    listed_zh = "，".join(f"{quoted(arm)}组 {n:,}" for arm, n in counts)
     p = _p_value(p_value)
     return (
         f"withheld: the arms did not get the {en} that they were meant to get ({listed}; sample ratio {p}, at least "
@@ -202,7 +202,7 @@ def not_stated(kpi: str, names: tuple[str, str], why: NotComputable) -> tuple[st
     (arm, control), (label, label_zh) = names, kpi_label(kpi)
     return (
         f"{arm} against {control}: no effect on {label} can be stated. {why.reason}",
-        f"{arm} 对 {control}：无法给出对{label_zh}的影响。{_REASONS_ZH[why.cause]}",
+        f"{quoted(arm)}对{quoted(control)}：无法给出对{label_zh}的影响。{_REASONS_ZH[why.cause]}",
     )
 
 
@@ -216,12 +216,12 @@ def _claim(trial: Trial, arm: str, control: str, better: bool | None) -> tuple[s
         }[better]
         return (
             f"not randomised: {arm} is {after} {control} on the same weekdays",
-            f"并非随机试验：按相同星期几比较，{arm} {after_zh} {control}",
+            f"并非随机试验：按相同星期几比较，{quoted(arm)}{after_zh}{quoted(control)}",
         )
     if better is None:
-        return f"no difference between {arm} and {control} is shown", f"未见 {arm} 与 {control} 有差异"
+        return f"no difference between {arm} and {control} is shown", f"未见{quoted(arm)}与{quoted(control)}有差异"
     winner, loser = (arm, control) if better else (control, arm)
-    return f"{winner} beats {loser}", f"{winner} 优于 {loser}"
+    return f"{winner} beats {loser}", f"{quoted(winner)}优于{quoted(loser)}"
 
 
 def _p_value(p: float) -> str:
