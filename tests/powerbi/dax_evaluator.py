@@ -5,11 +5,12 @@ Russo and Ferrari, "The Definitive Guide to DAX", 2nd ed., chapters 4 and 5), wi
 
 - a filter is on a column; it reaches the table's rows, and those of every table that refers to the table;
 - rows whose key is not in the table that they refer to belong to its blank row, on which every column is blank;
-- a filter of CALCULATE takes the place of one on the same column, and is evaluated outside of it;
+- a filter of CALCULATE takes the place of one on the same column outside, meets one on it beside, and is evaluated
+  outside of it;
 - CALCULATE, and each measure, turns the row that is looked at into filters first;
 - blank is 0 and FALSE in comparisons and sums, but blank divided, or added to blank, stays blank.
 
-What does not belong here: the syntax (dax_syntax.py), and which figures are expected.
+What does not belong here: the syntax (dax_syntax.py), queries (dax_query.py), and which figures are expected.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 import operator
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -81,9 +82,11 @@ class Model:
     def values(self, place: Place) -> set[Any]:
         """What a matrix shows of a column: its values, and blank where rows of a fact refer to nothing."""
         table, column = place
-        found = set(self.tables[table][column])
-        missing = any((self.at(link) == self.size(table)).any() for link in self.links if link.to == table)
-        return found | ({BLANK} if missing else set())
+        return set(self.tables[table][column]) | ({BLANK} if self.has_blank_row(table) else set())
+
+    def has_blank_row(self, table: str) -> bool:
+        """Whether a row of another table refers to nothing in it; the last entry of `at` is that table's blank row."""
+        return any((self.at(link)[:-1] == self.size(table)).any() for link in self.links if link.to == table)
 
     def size(self, table: str) -> int:
         return len(next(iter(self.tables[table].values())))
@@ -161,7 +164,15 @@ class Context:
 
     def measure(self, name: str) -> Any:
         """The measure's value, here."""
-        return Context(self.model, {**self.filters, **_single(self.row)}).evaluate(self.model.measures[name])
+        return self.moved().evaluate(self.model.measures[name])
+
+    def moved(self) -> Context:
+        """The row that is looked at as filters."""
+        return replace(self, filters={**self.filters, **_single(self.row)}, row={})
+
+    def at(self, row: Mapping[Place, Any]) -> Context:
+        """Looking at a row, too."""
+        return replace(self, row={**self.row, **row})
 
     def evaluate(self, expression: Expression) -> Any:
         """The value of an expression, here."""
@@ -178,30 +189,32 @@ class Context:
 
     def calculate(self, expression: Expression, *filters: Expression) -> Any:
         """CALCULATE."""
-        inside = {**self.filters, **_single(self.row)}
-        for condition in filters:
-            (place,) = _columns(condition)
-            values = self.model.rows_of(place)
-            inside[place] = frozenset(
-                v for v in values if Context(self.model, self.filters, {place: v}).holds(condition)
-            )
-        return Context(self.model, inside).evaluate(expression)
+        return replace(self, filters=self.narrowed(filters), row={}).evaluate(expression)
+
+    def narrowed(self, conditions: Iterable[Expression]) -> Filters:
+        """The filters inside of a CALCULATE with these."""
+        found: dict[Place, frozenset[Any]] = {}
+        for condition in conditions:
+            place, values = self.filtering(condition)
+            found[place] = found.get(place, values) & values
+        return {**self.moved().filters, **found}
+
+    def filtering(self, condition: Expression) -> tuple[Place, frozenset[Any]]:
+        """The column that a filter of CALCULATE is on, and its values that pass."""
+        (place,) = _columns(condition)
+        return place, frozenset(v for v in self.model.rows_of(place) if self.at({place: v}).holds(condition))
 
     def holds(self, condition: Expression) -> bool:
         return bool(self.evaluate(condition))
 
     def rows(self, table: Expression) -> list[Mapping[Place, Any]]:
-        """A table of one column, as rows to look at."""
+        """A table, as rows to look at."""
         match table:
             case Call("VALUES", (Column(name, column) as of,)):
-                distinct = dict.fromkeys(self.seen(of))
-                return [{(name, column): value} for value in distinct]
+                blank = [BLANK] if self.model.has_blank_row(name) and self.passing(name)[-1] else []
+                return [{(name, column): value} for value in dict.fromkeys([*self.seen(of), *blank])]
             case Call("FILTER", (inner, condition)):
-                return [
-                    row
-                    for row in self.rows(inner)
-                    if Context(self.model, self.filters, {**self.row, **row}).holds(condition)
-                ]
+                return [row for row in self.rows(inner) if self.at(row).holds(condition)]
         raise ValueError(f"{table} is no table that we know")
 
     def count(self, table: Expression) -> int | None:
@@ -219,8 +232,8 @@ class Context:
 
     def one_of(self, column: Expression) -> Any:
         """SELECTEDVALUE: the value where it is one."""
-        values = set(self.seen(column))
-        return values.pop() if len(values) == 1 else BLANK
+        values = [value for row in self.rows(Call("VALUES", (column,))) for value in row.values()]
+        return values[0] if len(values) == 1 else BLANK
 
     def switch(self, what: Expression, *cases: Expression) -> Any:
         """SWITCH without an else."""
@@ -238,7 +251,7 @@ class Context:
 
 
 def _single(row: Mapping[Place, Any]) -> dict[Place, frozenset[Any]]:
-    return {place: frozenset({value}) for place, value in row.items()}
+    return {place: frozenset({value}) for place, value in row.items() if place[0]}
 
 
 def _columns(expression: Expression) -> set[Place]:
@@ -248,15 +261,15 @@ def _columns(expression: Expression) -> set[Place]:
     return {place for argument in inner for place in _columns(argument)}
 
 
-def _total(values: list[Any]) -> Any:
+def total(values: list[Any]) -> Any:
     """A sum that is the same in any order; of nothing it is blank."""
     if not values:
         return BLANK
     return math.fsum(values) if isinstance(values[0], float) else sum(values)
 
 
-def _mean(values: list[Any]) -> Any:
-    return _total(values) / len(values) if values else BLANK
+def mean(values: list[Any]) -> Any:
+    return total(values) / len(values) if values else BLANK
 
 
 def _median(values: list[Any]) -> Any:
@@ -287,7 +300,7 @@ def _compared(how: Callable[[Any, Any], bool], one: Any, other: Any) -> bool:
     return how(type(other)() if one is BLANK else one, type(one)() if other is BLANK else other)
 
 
-def _comparison(how: Callable[[Any, Any], bool]) -> Callable[..., Any]:
+def comparison(how: Callable[[Any, Any], bool]) -> Callable[..., Any]:
     return lambda here, one, other: _compared(how, here.evaluate(one), here.evaluate(other))
 
 
@@ -296,9 +309,9 @@ def _distinct(values: Iterable[Any]) -> int | None:
 
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    "AVERAGE": lambda here, column: _mean(here.known(column)),
+    "AVERAGE": lambda here, column: mean(here.known(column)),
     "CALCULATE": Context.calculate,
-    "COUNTROWS": Context.count,
+    "COUNTROWS": lambda here, table: here.count(table),
     "DISTINCTCOUNT": lambda here, column: _distinct(here.seen(column)),
     "DISTINCTCOUNTNOBLANK": lambda here, column: _distinct(here.known(column)),
     "DIVIDE": lambda here, part, whole: _divided(here.evaluate(part), here.evaluate(whole)),
@@ -310,16 +323,16 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "NOT": lambda here, condition: not here.holds(condition),
     "PERCENTILE.INC": lambda here, column, part: _percentile(here.known(column), here.evaluate(part)),
     "SELECTEDVALUE": Context.one_of,
-    "SUM": lambda here, column: _total(here.known(column)),
+    "SUM": lambda here, column: total(here.known(column)),
     "SWITCH": Context.switch,
     "TRUE": lambda here: True,
     "+": lambda here, one, other: _added(here.evaluate(one), here.evaluate(other)),
     "&&": lambda here, one, other: here.holds(one) and here.holds(other),
     "||": lambda here, one, other: here.holds(one) or here.holds(other),
-    "=": _comparison(operator.eq),
-    ">": _comparison(operator.gt),
-    ">=": _comparison(operator.ge),
-    "<=": _comparison(operator.le),
+    "=": comparison(operator.eq),
+    ">": comparison(operator.gt),
+    ">=": comparison(operator.ge),
+    "<=": comparison(operator.le),
 }
 """Functions and operators by name; each gets the context and its arguments as trees."""
 TABLES: Final = frozenset({"FILTER", "VALUES"})

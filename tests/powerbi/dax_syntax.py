@@ -1,4 +1,4 @@
-"""The DAX that measures are written in, as a tree: calls, columns, measures, operators and literals, nothing else.
+"""The DAX that measures and questions are written in, as a tree: calls, columns, measures, operators, literals, VAR.
 
 Written for the tests, from the language's reference, and shares nothing with the package. What does not belong here:
 what a tree evaluates to (dax_evaluator.py).
@@ -17,12 +17,12 @@ _TOKENS: Final = re.compile(
     | (?P<column>(?:'[^']+'|[A-Za-z_]\w*)\[[^\]]+\])
     | (?P<measure>\[[^\]]+\])
     | (?P<name>[A-Za-z_][\w.]*)
-    | (?P<operator><=|>=|<>|&&|\|\||[=<>+\-*/(),])
+    | (?P<operator><=|>=|<>|&&|\|\||[=<>+\-*/(),&{}])
     )""",
     re.VERBOSE,
 )
 # From what binds least to what binds most; operators of one level are taken from left to right.
-_LEVELS: Final = (("||",), ("&&",), ("=", "<>", "<", "<=", ">", ">="), ("+", "-"), ("*", "/"))
+_LEVELS: Final = (("||",), ("&&",), ("=", "<>", "<", "<=", ">", ">="), ("&",), ("+", "-"), ("*", "/"))
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,41 @@ class Column:
 
 @dataclass(frozen=True)
 class Measure:
-    """[name]"""
+    """[name]: a measure, or a column that the query itself has made."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """The name of a table."""
+    """The name of a table or of a variable."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function or, by its sign, an operator."""
+    """A function or, by its sign, an operator; {} is the table of its values."""
 
     function: str
     arguments: tuple[Expression, ...]
 
 
-Expression = Literal | Column | Measure | Table | Call
+@dataclass(frozen=True)
+class Let:
+    """VAR name = value ... RETURN body"""
+
+    variables: tuple[tuple[str, Expression], ...]
+    body: Expression
+
+
+Expression = Literal | Column | Measure | Table | Call | Let
 
 
 def parse(text: str) -> Expression:
     """The tree of an expression. Raises ValueError for what is not of this part of DAX."""
     parser = _Parser(_tokens(text))
-    found = parser.level(0)
+    found = parser.whole()
     if parser.ahead != ("", ""):
         raise ValueError(f"{parser.ahead[1]!r} is too much in {text!r}")
     return found
@@ -99,6 +107,17 @@ class _Parser:
             raise ValueError(f"{sign or 'an expression'} is expected, {text or 'the end'} is there")
         return text
 
+    def whole(self) -> Expression:
+        variables = []
+        while self.ahead == ("name", "VAR"):
+            self.take()
+            name, _ = self.take(), self.take("=")
+            variables.append((name, self.level(0)))
+        if variables:
+            self.take("RETURN")
+        body = self.level(0)
+        return Let(tuple(variables), body) if variables else body
+
     def level(self, level: int) -> Expression:
         if level == len(_LEVELS):
             return self.single()
@@ -119,19 +138,23 @@ class _Parser:
         if kind == "measure":
             return Measure(text[1:-1])
         if text == "(":
-            inner = self.level(0)
+            inner = self.whole()
             self.take(")")
             return inner
+        if text == "{":
+            return Call("{}", self.arguments("}"))
+        if kind == "name" and self.ahead[1] == "(":
+            self.take("(")
+            return Call(text, self.arguments(")"))
         if kind == "name":
-            return Call(text, self.arguments()) if self.ahead[1] == "(" else Table(text)
+            return Table(text)
         raise ValueError(f"{text} is there, where a value is expected")
 
-    def arguments(self) -> tuple[Expression, ...]:
-        self.take("(")
+    def arguments(self, end: str) -> tuple[Expression, ...]:
         found: list[Expression] = []
-        while self.ahead[1] != ")":
+        while self.ahead[1] != end:
             if found:
                 self.take(",")
-            found.append(self.level(0))
-        self.take(")")
+            found.append(self.whole())
+        self.take(end)
         return tuple(found)

@@ -98,6 +98,7 @@ def test_readers_do_not_see_keys_nor_what_a_slicer_would_not_change() -> None:
     assert ("fact_count", "activity_id") in MODEL.hidden, "the activity's dimension says it"
     assert ("fact_session", "hour") in MODEL.hidden, "the hour's own table says it, of every fact"
     assert not {("dim_date", "event_date"), ("dim_venue", "venue"), ("dim_hour", "hour")} & MODEL.hidden
+    assert ("dim_customer", "venue_id") not in MODEL.hidden, "customers have no relationship to venues"
 
 
 def test_weekdays_are_sorted_from_monday_on(tables: dict[str, Node]) -> None:

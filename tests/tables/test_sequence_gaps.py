@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edge_collector.segment import write_segment
 from tests.conftest import compute, rows, upstream
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import scan
+from venue_assets.lake.reference import References
 from venue_assets.tables.catalogue import catalogue
 
 DAY = date(2026, 1, 5)
 NEXT = DAY + timedelta(days=1)
 
 
-def land(home: Home, day: date, *numbers: int, stream: str = "orders", gateway: str = "till", boot: str = "b") -> None:
-    """A segment with these sequence numbers; what its lines say is not looked at."""
-    write_segment(
+def land(home: Home, day: date, *numbers: int, stream: str = "orders", gateway: str = "till", boot: str = "b") -> Path:
+    """A segment with these sequence numbers; what its lines say is not looked at. Returns its manifest."""
+    return write_segment(
         home.landing, stream=stream, event_date=day, gateway_id=gateway, boot_id=boot, lines=[b"{}"] * len(numbers),
         seqs=list(numbers), created_at=datetime(2026, 1, 7, tzinfo=UTC),
     )  # fmt: skip
@@ -72,3 +77,30 @@ def test_the_check_warns_with_figures(home: Home, numbers: tuple[int, ...], pass
     figures = dict(check.figures)
     assert (figures["missing_records"], figures["gaps"]) == ((0, 0) if passed else (3, 2))
     assert figures["first_gap"] == (None if passed else "orders - till - 1 to 1")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    landed=st.dictionaries(
+        st.tuples(st.sampled_from([DAY, NEXT, DAY + timedelta(days=4)]), st.integers(0, 40), st.integers(0, 9)),
+        st.tuples(st.sets(st.integers(0, 9)), st.booleans()),
+        min_size=1,
+    )
+)
+def test_the_dates_together_tell_every_number_that_is_missing_and_no_other(
+    home: Home, landed: dict[tuple[date, int, int], tuple[set[int], bool]]
+) -> None:
+    """Segments overlap, come late and for an earlier date; one whose manifest cannot be read has not landed."""
+    shutil.rmtree(home.landing, ignore_errors=True)
+    seen: set[int] = set()
+    for (day, first, more), (between, is_readable) in landed.items():
+        numbers = sorted({first, first + more} | {first + n for n in between if n < more})
+        manifest = land(home, day, *numbers)
+        if is_readable:
+            seen.update(numbers)
+        else:
+            manifest.write_bytes(b"{")
+    of = References(home.site, scan(home.landing))
+    told = [row for day in {d for d, _, _ in landed} for row in of.relation("missing_sequences", day).to_pylist()]
+    missing = set(range(min(seen), max(seen))) - seen if seen else set()
+    assert {n for row in told for n in range(row["first_missing"], row["last_missing"] + 1)} == missing

@@ -12,7 +12,8 @@ from typing import Any, Final
 import yaml
 
 from venue_assets.semantic_layer.metrics import Language, Metric, Registry, Text
-from venue_assets.semantic_layer.star import StarTable
+from venue_assets.semantic_layer.query import meaningless
+from venue_assets.semantic_layer.star import Star, StarTable
 from venue_assets.tables.catalogue import TableColumn
 
 _FILE: Final = Path(__file__).with_name("captions.yaml")
@@ -59,14 +60,15 @@ def column_description(
     return texts.get(f"{table}.{name}") or texts.get(name) or dimensions[name]
 
 
-def measure_description(metric: Metric, registry: Registry, language: Language) -> str:
+def measure_description(metric: Metric, registry: Registry, star: Star, language: Language) -> str:
     """The definition of a metric with its unit, and where the measure is blank."""
-    unit = registry.units[metric.unit][language]
-    cut = [d.label[language] for name, d in registry.dimensions.items() if name in registry.excluded(metric)]
+    cut = [dimension.label[language] for dimension in meaningless(registry, star, metric)]
     if language == "en":
+        text = f"{metric.description.en} [{registry.units[metric.unit].en}]"
         blank = ["where several currencies meet"] * metric.is_money + [f"by {label}" for label in cut]
-        text = f"{metric.description.en} [{unit}]"
-        return f"{text}. Blank {' and '.join(blank)}." if blank else text
-    blank = ["多种货币混合时"] * metric.is_money + [f"按「{label}」划分时" for label in cut]
-    text = f"{metric.description.zh}［{unit}］"
+        *most, last = blank or [""]
+        return f"{text}. Blank {', '.join(most)}{' and ' if most else ''}{last}." if blank else text
+    text = f"{metric.description.zh}［{registry.units[metric.unit].zh}］"
+    blank = ["多种货币混合时"] * metric.is_money
+    blank += [f"按{''.join(f'「{label}」' for label in cut)}划分时"] if cut else []
     return f"{text}。{'、'.join(blank)}为空。" if blank else text

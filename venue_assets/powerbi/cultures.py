@@ -18,14 +18,12 @@ from venue_assets.powerbi.captions import (
 )
 from venue_assets.powerbi.tmdl import Node
 from venue_assets.semantic_layer.metrics import Language, Registry
-from venue_assets.semantic_layer.star import StarTable
+from venue_assets.semantic_layer.star import Star, StarTable
 
 CULTURES: Final[Mapping[str, Language]] = {"en-US": "en", "zh-CN": "zh"}
 
 
-def translations(
-    culture: str, registry: Registry, tables: Iterable[StarTable], names: Mapping[str, str], measures: str
-) -> Node:
+def translations(culture: str, registry: Registry, star: Star, names: Mapping[str, str], measures: str) -> Node:
     """Everything of the model in the language of a culture; `measures` is the table that holds them, under `names`."""
     language = CULTURES[culture]
 
@@ -51,14 +49,14 @@ def translations(
         return Node("measure", name, properties=texts)
 
     metrics = [
-        measure(names[m.name], m.label[language], measure_description(m, registry, language), m.folder)
+        measure(names[m.name], m.label[language], measure_description(m, registry, star, language), m.folder)
         for m in registry
     ]
     stages = table_caption(funnel.TABLE)[language], table_description(funnel.TABLE, None, language)
     translated = [
         table(measures, None, ["placeholder"], [*metrics, measure(funnel.MEASURE, *stages, funnel.FOLDER)]),
         table(funnel.TABLE, None, [funnel.NUMBER, funnel.STAGE]),
-        *(table(t.name, t, t.columns) for t in tables),
+        *(table(t.name, t, t.columns) for t in sorted(star, key=lambda t: t.name)),
     ]
     model = Node("model", "Model", children=translated)
     return Node("cultureInfo", culture, children=[Node("translations", children=[model])])

@@ -1,7 +1,8 @@
 """DAX of the registry's metrics: measures by the names that people read, blank where they would mean nothing.
 
-That is money of two currencies, and what is cut by a dimension that the registry excludes; a question about it in SQL
-is refused (semantic_layer/query.py).
+That is money of two currencies, and what is cut by a dimension by which a question in SQL is refused
+(semantic_layer/query.py). Power BI would answer: it ignores a filter that does not reach a table, so that of a rate one
+half would be cut and the other not.
 
 What does not belong here: the formulas (metrics.yaml), and where measures stand in a model (model.py).
 """
@@ -9,12 +10,13 @@ What does not belong here: the formulas (metrics.yaml), and where measures stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from venue_assets.semantic_layer.metrics import Dimension, Metric, Registry
-from venue_assets.semantic_layer.star import Star, StarTable
+from venue_assets.semantic_layer.query import meaningless
+from venue_assets.semantic_layer.star import Star
 
 _STRING: Final = r'"(?:[^"]|"")*"'
 _COLUMN: Final = r"(?:'(?P<quoted>[^']+)'|(?P<table>\b[A-Za-z_]\w*))\[(?P<column>[^\]]+)\]"
@@ -70,27 +72,38 @@ def formula(metric: Metric, names: Mapping[str, str], registry: Registry, star: 
 
     expression = _TOKEN.sub(named, metric.dax.strip())
     conditions = [f"DISTINCTCOUNT({metric.fact}[currency]) <= 1"] if metric.is_money and metric.fact else []
-    conditions += [f"NOT(ISFILTERED({place}))" for place in _excluded(metric, registry, star)]
+    if metric.aggregate or metric.parts:  # what is made of other measures is blank with them
+        conditions += [f"NOT(ISFILTERED({place}))" for place in _guarded(metric, registry, star)]
     if not conditions:
         return expression
     indented = "\n".join(f"    {line}" for line in expression.splitlines())
     return f"IF(\n    {' && '.join(conditions)},\n{indented}\n)"
 
 
-def _excluded(metric: Metric, registry: Registry, star: Star) -> list[str]:
+def _guarded(metric: Metric, registry: Registry, star: Star) -> list[str]:
     """Tables and columns on which a filter would cut the metric by a dimension that means nothing for it."""
-    facts = [star[name] for name in sorted(registry.facts(metric))]
-    dimensions = [registry.dimensions[name] for name in sorted(registry.excluded(metric))]
-    return list(dict.fromkeys(place for d in dimensions for fact in facts for place in _places(d, fact, star)))
+    own = registry.facts(metric)
+    found = [place for d in meaningless(registry, star, metric) for place in _places(d, own, star)]
+    return list(dict.fromkeys(found))
 
 
-def _places(dimension: Dimension, fact: StarTable, star: Star) -> Iterator[str]:
-    """Where a fact can be cut by a dimension: in the table that describes it, by the key of that, by its own column."""
-    for key, table in fact.refers.items():
-        if table == dimension.of or (dimension.of is None and dimension.column in star[table].columns):
-            yield from (table, f"{fact.name}[{key}]")
-    if dimension.of is None and dimension.column in fact.columns:
-        yield f"{fact.name}[{dimension.column}]"
+def _places(dimension: Dimension, own: Collection[str], star: Star) -> Iterator[str]:
+    """Where a reader can ask for a dimension: in the table that describes it, or else in the facts that have it.
+
+    Of the metric's own facts also by the key of that table, and by a column of their own.
+    """
+    facts = sorted((table for table in star if table.is_fact), key=lambda table: table.name)
+    described = {
+        (fact.name, key): table
+        for fact in facts
+        for key, table in fact.refers.items()
+        if table == dimension.of or (dimension.of is None and dimension.column in star[table].columns)
+    }
+    yield from sorted(set(described.values()))
+    yield from (f"{fact}[{key}]" for fact, key in described if fact in own)
+    if dimension.of is None:
+        having = [fact.name for fact in facts if dimension.column in fact.columns]
+        yield from (f"{fact}[{dimension.column}]" for fact in having if fact in own or not described)
 
 
 def format_string(metric: Metric) -> str:

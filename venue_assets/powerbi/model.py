@@ -95,7 +95,7 @@ class SemanticModel:
         slicer on the columns that it filters itself.
         """
         computed = {c for metric in self.registry for c in references(metric.dax).columns}
-        related = {(t.name, column) for t in self.tables for column in t.refers}
+        related = {(table, column) for table, column, _, _ in self.relationships}
         repeated = {
             (t.name, column)
             for t in self.tables
@@ -117,7 +117,7 @@ class SemanticModel:
         for table in self.tables:
             yield f"tables/{table.name}.tmdl", [self._table(table)]
         for culture in CULTURES:
-            translated = translations(culture, self.registry, self.tables, self.names, MEASURES)
+            translated = translations(culture, self.registry, self.star, self.names, MEASURES)
             yield f"cultures/{culture}.tmdl", [translated]
 
     def _model(self, publication_id: str) -> list[Node]:
@@ -216,7 +216,7 @@ class SemanticModel:
                 "displayFolder": self.registry.folders[metric.folder].en,
                 "lineageTag": identity("measure", metric.name),
             },
-            description=measure_description(metric, self.registry, "en"),
+            description=measure_description(metric, self.registry, self.star, "en"),
         )
 
     def _table(self, table: StarTable) -> Node:

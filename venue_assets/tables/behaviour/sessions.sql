@@ -10,8 +10,8 @@ WITH origins AS (
 ),
 timeline AS (
   SELECT o.origin, v.user_id, v.recorded_at, v.local_time, v.direction = 'enter' AS enters, v.seq,
-    -- 128 bits of two hashes are one person at one venue, as those of a digest are one content.
-    hash(v.user_id, o.venue)::UHUGEINT << 64 | hash('+' || v.user_id) AS person
+    -- One digest is one person at one venue. hash() would not do: ids much alike can share their 64 bits.
+    md5_number(concat(o.venue, '/', v.user_id)) AS person
   FROM face_visits AS v
   JOIN origins AS o ON o.venue_id = v.venue_id AND o.gateway_id = v.gateway_id AND o.boot_id = v.boot_id
   ORDER BY o.venue, v.recorded_at, o.origin, v.seq
