@@ -54,9 +54,9 @@ def test_sales_are_those_of_a_year_when_there_is_a_year_of_records(writable: Dat
     assert "of a year" not in said
     assert "Records begin on Monday, 5 Jan 2026." in said
     assert "were not known before, as records begin on 5 Jan." in said
-    assert "1月5日以来销售额的" in render(writable, LAST, language="zh")
+    assert "1月5日以来已识别顾客销售额的" in render(writable, LAST, language="zh")
     older_by(writable, 365)
     said = words_of(section(render(writable, LAST), "venue-harbour"))
-    assert "of the sales of a year" in said
+    assert "of the sales of a year to known customers" in said
     assert "have left the window of 365 dates." in said
     assert "Records begin" not in said

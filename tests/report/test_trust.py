@@ -49,7 +49,21 @@ def test_over_an_activity_dates_without_any_record_of_its_venue_are_named(writab
     assert "riverside Fri 9 Jan and Mon 12 Jan" in said
     assert "Figures over these dates do not hold them." in said
     assert "no record" not in said.replace("no records", "")
+    assert "Every device spoke on every date with records" in said
     assert "harbour" not in said.partition("without any record")[2]  # the activity is not there
+
+
+def test_over_an_activity_only_refused_segments_of_its_venue_on_its_dates_are_told(writable: Database) -> None:
+    writable.execute("DELETE FROM raw.refused_segments")
+    for day, gateway in (("2026-01-12", "riverside"), ("2026-01-12", "harbour"), ("2026-01-05", "riverside")):
+        writable.execute(
+            "INSERT INTO raw.refused_segments BY NAME SELECT $day::DATE AS event_date, 'orders' AS stream, "
+            "'sim_' || $gateway || '-b1-1-9.jsonl.zst' AS segment, 'truncated' AS reason, 'ship it again' AS remedy",
+            {"day": day, "gateway": gateway},
+        )
+    said = trust_of(writable, "winter_fair")
+    assert "1 segment refused" in said
+    assert "sim_riverside-b1-1-9" in said
 
 
 def test_missing_numbers_are_those_of_the_gaps_each_once(writable: Database) -> None:

@@ -248,8 +248,9 @@ def segments(words: Words, found: Segments, currency: str, since: date | None) -
     share, part = words.percent(best["users"] / people, 0), words.percent((best["monetary"] or 0) / money, 0)
     return words(
         f"{share} of the customers, the most valuable, brought {part} of the sales "
-        + (f"since {words.day(since)}" if since else "of a year"),
-        f"最有价值的 {share} 顾客贡献了{f'{words.day(since)}以来' if since else '一年'}销售额的 {part}",
+        + (f"since {words.day(since)}" if since else "of a year")
+        + " to known customers",
+        f"最有价值的 {share} 顾客贡献了{f'{words.day(since)}以来' if since else '一年'}已识别顾客销售额的 {part}",
     )
 
 

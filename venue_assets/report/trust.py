@@ -65,7 +65,11 @@ def trust(asker: Asker) -> Trust:
         "reason"
     )
     refused = asker.rows(
-        f"SELECT event_date, stream, segment, reason, remedy FROM raw.refused_segments WHERE {dates} ORDER BY ALL"
+        f"SELECT event_date, stream, segment, reason, remedy FROM raw.refused_segments WHERE {dates} "
+        f"AND EXISTS (FROM star.dim_device AS v WHERE {_own(asker)} AND starts_with(segment, v.gateway_id || '-')) "
+        "ORDER BY ALL"
+        if asker.subject.is_activity
+        else f"SELECT event_date, stream, segment, reason, remedy FROM raw.refused_segments WHERE {dates} ORDER BY ALL"
     )
     judged = (asker.rows, dates, asker.subject.first, asker.subject.last, _own(asker))
     return Trust(landed, reasons, refused, _joined(silent(*judged)), without_records(*judged))

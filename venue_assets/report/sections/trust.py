@@ -151,11 +151,16 @@ def _missing(words: Words, found: Trust) -> Block:
 
 def _silent(words: Words, found: Trust, stream: Callable[[str], str]) -> Block:
     if not found.devices:
+        if found.missing_dates:
+            title = words("Every device spoke on every date with records", "在有记录的日期，所有设备均有上报")
+            when = words(" on which its venue has any", "场所有记录的")
+        else:
+            title, when = words("Every device spoke", "所有设备均有上报"), ""
         return Block(
-            words("Every device spoke", "所有设备均有上报"),
+            title,
             words(
-                "No device was without a record on a date, and none fell silent an hour before its venue.",
-                "没有设备在任一日期缺少记录，也没有设备比场所提前一小时以上沉默。",
+                f"No device was without a record on a date{when}, and none fell silent an hour before its venue.",
+                f"没有设备在任一{when}日期缺少记录，也没有设备比场所提前一小时以上沉默。",
             ),
             is_empty=True,
         )
