@@ -26,9 +26,13 @@ def make(root: Path, *, days: int, held_back: int, visits: int, whole: set[date]
 
     `whole` are the dates of which everybody's segments are computed.
     """
+    from venue_assets.tables.catalogue import catalogue
+
     dates = [FIRST + timedelta(days=n) for n in range(days + held_back)]
     done = root / "year.json"
-    what = {"days": days, "held_back": held_back, "visits": visits}
+    # A year of other tables would do as one whose dates all wait for the missing ones.
+    tables = [table.name for table in catalogue()]
+    what = {"days": days, "held_back": held_back, "visits": visits, "tables": tables}
     if done.exists() and json.loads(done.read_text()) == what:
         return dates
     shutil.rmtree(root, ignore_errors=True)
