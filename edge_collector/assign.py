@@ -109,10 +109,11 @@ class Assigner:
         `member_number` is who is asked for, as the terminal knows it (not needed of a venue_day); `visit` is the
         caller's name of this visit, the same when it asks again. Raises CannotAssign, SpoolFull.
         """
-        return self.answer_of(self.begin(experiment_id, member_number=member_number, visit=visit).result())
+        taken = self.begin(experiment_id, member_number=member_number, visit=visit).result()
+        return Answer(**json.loads(self.told(taken)))
 
     def begin(self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None) -> Future[Taken]:
-        """As `assign`, for callers that wait in their own way: `answer_of` what the future brings is the answer.
+        """As `assign`, for callers that wait in their own way: what is `told` of what the future brings is the answer.
 
         The spool decides who asked first, so that all who ask for one unit, at whatever moment, are told the same.
         """
@@ -127,12 +128,12 @@ class Assigner:
         answer = Answer(experiment.id, unit_id, arm, propensity, held.leaf_id, held.allocation_id, held.remark)
         return self._record(place, answer, kept_as, stamp)
 
-    def answer_of(self, taken: Taken) -> Answer:
-        """What was told when the unit asked first. To be called once of each `begin`: it counts."""
+    def told(self, taken: Taken) -> str:
+        """The Answer of when the unit asked first, as JSON. To be called once of each `begin`: it counts."""
         assert taken.assigned is not None
         with self._lock:
             self._tally.captured["assign", "assignments"] += taken.written
-        return Answer(**json.loads(taken.assigned))
+        return taken.assigned
 
     def in_force(self) -> dict[str, str]:
         """Of each bandit that assigns here today: the allocation in force, or why the fixed shares hold."""

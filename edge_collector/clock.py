@@ -16,8 +16,9 @@ from typing import Final, Protocol
 
 _TIME_ERROR: Final = 5
 """What `adjtimex` answers while the kernel's STA_UNSYNC is set, or the clock is faulty."""
-_TIMEX_BYTES: Final = 512
-"""More than `struct timex` has anywhere. Zeros ask and change nothing, so its layout need not be known."""
+_TIMEX: Final = ctypes.create_string_buffer(512)
+"""More than `struct timex` has anywhere. Zeros ask and change nothing, so its layout need not be known; the kernel
+leaves the zero that asks, so that any thread may ask with it again."""
 
 
 class Clock(Protocol):
@@ -63,7 +64,7 @@ class SystemClock:
 
 def _kernel_says_synced() -> bool:
     try:
-        state: int = _library().adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state: int = _library().adjtimex(_TIMEX)
     except (OSError, AttributeError):
         return False
     return 0 <= state < _TIME_ERROR

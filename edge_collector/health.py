@@ -81,13 +81,13 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
             return JSONResponse({"error": str(error)}, 503, {"Retry-After": "30"})
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        return JSONResponse(vars(assigner.answer_of(taken)))
+        return Response(assigner.told(taken), media_type="application/json")
 
     return Starlette(
         routes=[
+            Route("/assign", assign, methods=["POST"]),  # the first that is looked at: a screen waits
             Route("/health", health),
             Route("/metrics", metrics),
-            Route("/assign", assign, methods=["POST"]),
         ]
     )
 

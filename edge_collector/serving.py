@@ -16,7 +16,7 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEADER_SECONDS: Final = 10.0
@@ -37,10 +37,14 @@ class BodyRefused(Exception):
 
 async def read_body(request: Request, most: int, seconds: float) -> bytes:
     """The body, as long as it is not too long, nor too slow. Raises BodyRefused, ClientDisconnect."""
-    parts, size = [], 0
+    parts, size, more = [], 0, True
     try:
         async with asyncio.timeout(seconds):
-            async for part in request.stream():
+            while more:
+                message = await request.receive()  # request.stream() does so too, and takes three times as long
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                part, more = message.get("body", b""), message.get("more_body", False)
                 size += len(part)
                 if size > most:
                     raise BodyRefused(413, f"more than {most} bytes are given; send less at a time")

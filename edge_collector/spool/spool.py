@@ -31,6 +31,7 @@ from edge_collector.spool.file import LOG_PAGES, is_damage, is_full, open_file, 
 
 _T = TypeVar("_T")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ASSIGNED: Final = "SELECT answer FROM assigned WHERE experiment_id = ? AND unit_id = ?"
 _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
@@ -147,11 +148,9 @@ class Spool:
         entry, stamp, db = request.entry, request.stamp, self._db
         answer = None
         if (given := entry.assigned) is not None:
-            sql = "SELECT answer FROM assigned WHERE experiment_id = ? AND unit_id = ?"
-            if (found := db.execute(sql, (given.experiment_id, given.unit_id)).fetchone()) is not None:
-                return Taken(0, 0, assigned=found[0])
-            db.execute("INSERT INTO assigned VALUES (?, ?, ?)", (given.experiment_id, given.unit_id, given.answer))
-            answer = given.answer
+            unit, answer = (given.experiment_id, given.unit_id), given.answer
+            if not db.execute("INSERT OR IGNORE INTO assigned VALUES (?, ?, ?)", (*unit, answer)).rowcount:
+                return Taken(0, 0, assigned=db.execute(_ASSIGNED, unit).fetchone()[0])
         wall_ms, monotonic_ms = _ms(stamp.wall), round(stamp.monotonic * 1000)
         rows, repeated = [], 0
         for capture in entry.captures:
@@ -201,9 +200,7 @@ class Spool:
 
     def assigned(self, experiment_id: str, unit_id: str) -> str | None:
         """What was told when the unit asked first, as JSON; None where it never did."""
-        found = self._read(
-            "SELECT answer FROM assigned WHERE experiment_id = ? AND unit_id = ?", (experiment_id, unit_id)
-        )
+        found = self._read(_ASSIGNED, (experiment_id, unit_id))
         return found[0][0] if found else None
 
     def forget(self, now: datetime, ended_experiments: Iterable[str] = ()) -> None:
