@@ -31,7 +31,6 @@ from edge_collector.assign import Allocations, Assigner
 from edge_collector.cancellation import whole
 from edge_collector.clock import Clock, SystemClock
 from edge_collector.codecs.records import position_of
-from edge_collector.foreign_files.column_map import load_map
 from edge_collector.gateway import Gateway
 from edge_collector.intake import Intake
 from edge_collector.key_file import KeyProblem
@@ -45,7 +44,7 @@ from edge_collector.signing import load_signing_key, signed_manifest
 from edge_collector.sources import Busy, Sink, http
 from edge_collector.sources.ble import Advertiser, BleScanner
 from edge_collector.sources.ble_records import RecordClient
-from edge_collector.sources.folder import FolderWatcher
+from edge_collector.sources.folder import watchers_of
 from edge_collector.spool import Depth, SealedSegment, Spool, SpoolDamaged, SpoolFull
 from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
@@ -118,19 +117,7 @@ class Collector:
             if salvaged.damaged or salvaged.no_room:
                 self.tally.refused["spool", "damaged"] += 1  # a heartbeat tells it to whoever is far away
         self.intake = Intake(gateway, self.spool, people, self.clock, clock_id(), self.tally)
-        self.folders = [
-            FolderWatcher(
-                gateway.file(watched.path),
-                watched,
-                load_map(gateway.file(watched.map), gateway.site, gateway.id),
-                lambda number: people.user_id(number) or "",
-                self.intake.take_rows,
-                self.clock,
-                self.spool.states(),
-                self.tally,
-            )
-            for watched in settings.folders
-        ]
+        self.folders = watchers_of(gateway, people, self.intake.take_rows, self.clock, self.spool.states(), self.tally)
         self._posted = http.application(gateway, self.intake.take, state=self.intake.state) if settings.http else None
         allocations = None
         if self._public_key is not None:

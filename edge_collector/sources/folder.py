@@ -20,7 +20,7 @@ import json
 import logging
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,10 +28,11 @@ from typing import Final, Never, Protocol
 
 from edge_collector.clock import Clock
 from edge_collector.fingerprint import Fingerprint, fingerprint
-from edge_collector.foreign_files.column_map import BoundMap, CountsMap, MapError, OrdersMap
+from edge_collector.foreign_files.column_map import BoundMap, CountsMap, MapError, OrdersMap, load_map
 from edge_collector.foreign_files.csv_lines import parse_csv
 from edge_collector.foreign_files.drafts import Draft, Reject, map_orders, map_visits
-from edge_collector.gateway import WatchedFolder
+from edge_collector.gateway import Gateway, WatchedFolder
+from edge_collector.people import People
 from edge_collector.segment import shown
 from edge_collector.sources import Backoff, Busy
 from edge_collector.tally import Tally
@@ -252,3 +253,25 @@ class FolderWatcher:
     def _subject(self, name: str) -> str:
         # A name can be any bytes; what is kept must be text.
         return shown(f"file/{self._bound.map.name}/{self._settings.path}/{name}")
+
+
+def watchers_of(
+    gateway: Gateway, people: People, sink: RowSink, clock: Clock, known: Mapping[str, str], tally: Tally
+) -> list[FolderWatcher]:
+    """A watcher of each folder in edge.toml, in its order. `known` is what earlier runs have read: subject -> state.
+
+    Raises MapError for a map that cannot be used, or reads no orders or visits.
+    """
+    return [
+        FolderWatcher(
+            gateway.file(watched.path),
+            watched,
+            load_map(gateway.file(watched.map), gateway.site, gateway.id),
+            lambda number: people.user_id(number) or "",
+            sink,
+            clock,
+            dict(known),
+            tally,
+        )
+        for watched in gateway.settings.folders
+    ]

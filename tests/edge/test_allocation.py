@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_collector.allocation import (
     AllocationProblem,
     SharesInForce,
-    path_of,
     read_allocation,
     shares_in_force,
     signed,
@@ -22,54 +20,14 @@ from edge_collector.allocation import (
 )
 from edge_collector.assignment import arm_of
 from edge_collector.canonical_json import canonical
+from tests.edge.allocations import KEY, OTHER_KEY, TODAY, document, node, put_signed
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-TODAY = date(2026, 1, 8)  # a Thursday
 MORNING, EVENING = datetime(2026, 1, 8, 10, 59, 59), datetime(2026, 1, 8, 19)
 LATE = datetime(2026, 1, 9, 1, 30)  # after midnight, of the same event date
 
 
-def node(number: int, column: str | None = None, cut: float | None = None, children: tuple[int, ...] = ()) -> Any:
-    levels = (None, None) if cut is not None else (["keep"], ["value"])
-    split = {"column": column, "cut": cut, "levels": levels[0], "other_levels": levels[1], "first_share": 0.5}
-    return {"id": number, "n": 10, "split": split if column else None, "children": list(children)}
-
-
-def document(**changes: Any) -> dict[str, Any]:
-    """Keepers are told apart by the hour, people of value by the weekday: leaves 3, 4, 6 and 7."""
-    shares = {str(leaf): {"none": 0.25, "tea": 0.75} for leaf in (3, 4, 6, 7)}
-    return {
-        "schema": 1,
-        "experiment_id": "voucher",
-        "allocation_id": "a1",
-        "event_date": "2026-01-08",
-        "unit": "visit",
-        "arms": ["none", "tea"],
-        "fixed_shares": [0.5, 0.5],
-        "floor": 0.05,
-        "seed": 1,
-        "tree": {
-            "nodes": [
-                node(1, "segment", None, (2, 5)),
-                node(2, "hour", 10.0, (3, 4)),
-                node(3),
-                node(4),
-                node(5, "weekday", 5.0, (6, 7)),
-                node(6),
-                node(7),
-            ]
-        },
-        "shares": shares,
-        "leaf_of_user": {"keeper": [3, 4], "value": [6, 7], "always": 4},
-        "default_leaf": [6, 7],
-    } | changes
-
-
 def test_a_signed_file_is_read_back(tmp_path: Path) -> None:
-    path = path_of(tmp_path, "voucher", TODAY)
-    path.parent.mkdir()
-    path.write_bytes(signed(document(), KEY))
+    put_signed(tmp_path)
     found = read_allocation(tmp_path, "voucher", TODAY, KEY.public_key())
     assert found is not None
     assert (found.allocation_id, found.event_date, found.arms) == ("a1", TODAY, ["none", "tea"])
@@ -149,9 +107,7 @@ def test_a_signed_file_that_does_not_fit_together_is_refused(changes: dict[str, 
 
 def test_a_file_under_another_name_is_refused(tmp_path: Path) -> None:
     """Or yesterday's shares could be passed off as today's."""
-    path = path_of(tmp_path, "voucher", date(2026, 1, 9))
-    path.parent.mkdir()
-    path.write_bytes(signed(document(), KEY))
+    put_signed(tmp_path, date(2026, 1, 9), event_date="2026-01-08")
     with pytest.raises(AllocationProblem, match="the file of voucher on 2026-01-09 holds voucher on 2026-01-08"):
         read_allocation(tmp_path, "voucher", date(2026, 1, 9), KEY.public_key())
 

@@ -62,6 +62,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         "detail": "str?",
     },
 }
+REASONS = {"malformed", "duplicate", "unknown_venue", "unknown_device", "wrong_event_date", "out_of_range"}
+"""All for which a line is quarantined."""
 TIME = {"boundary_counts": "interval_start", "entrance_counts": "interval_start", "orders": "ordered_at"}
 
 

@@ -20,14 +20,7 @@ def test_assignments_suffer_what_other_records_suffer(site: Site, tmp_path: Path
     found = {
         reason for (stream, _), counts in facts.quarantined.items() if stream == "assignments" for reason in counts
     }
-    assert found == {
-        "malformed",
-        "duplicate",
-        "unknown_venue",
-        "unknown_device",
-        "wrong_event_date",
-        "out_of_range",
-    }
+    assert found == landed_facts.REASONS
     gateway, day = truth.incidents.offline or pytest.fail("none was planned")
     venue_id = gateway.removeprefix("sim_")
     assert facts.of_venue("assignments", venue_id, day) == []

@@ -94,14 +94,7 @@ def test_truth_holds_without_late_segments_too(site: Site, tmp_path: Path) -> No
 
 def test_every_reason_and_incident_occurs(run: Simulation, facts: landed_facts.Facts) -> None:
     found = {reason for counts in facts.quarantined.values() for reason in counts}
-    assert found == {
-        "malformed",
-        "duplicate",
-        "unknown_venue",
-        "unknown_device",
-        "wrong_event_date",
-        "out_of_range",
-    }
+    assert found == landed_facts.REASONS
     assert facts.refused.total() == 2
     assert any("out_of_range" in counts for (stream, _), counts in facts.quarantined.items() if stream == "face_visits")
     states = [f.sessions for f in run.truth.expected.figures.values()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_collector.salvage import Salvaged, open_spool
 from edge_collector.spool import Assigned, Entry, Spool
 from edge_collector.spool.seal import SealPolicy, seal
-from tests.edge.collector.test_spool import NOW, SITE, lines, stamp, visit
+from tests.edge.collector.spooled import NOW, SITE, lines, stamp, visit
 
 PAGE = 4096
 ASIDE = f"spool.db.damaged-{NOW:%Y%m%dT%H%M%S}"

@@ -6,10 +6,8 @@ import asyncio
 import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,51 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
-from edge_collector.allocation import path_of, signed
-from edge_collector.allocation_fetch import AllocationFetcher
-from edge_collector.assign import Allocations, Answer, Assigner, CannotAssign
+from edge_collector.assign import Answer, CannotAssign
 from edge_collector.assignment import arm_of
 from edge_collector.people import load_people
-from edge_collector.signing import public_key_text
-from edge_collector.spool import Spool, SpoolFull, Stamp
-from edge_collector.spool.seal import SealPolicy, seal
-from edge_collector.tally import Tally
+from edge_collector.spool import SpoolFull
 from edge_collector.testing.clock import VirtualClock
+from tests.edge.allocations import OTHER_KEY, TODAY
 from tests.edge.collector.box import Box, device
-from tests.edge.collector.test_spool import lines
-from tests.edge.test_allocation import KEY, OTHER_KEY, document
-
-TODAY = date(2026, 1, 8)
-MORNING = datetime(2026, 1, 8, 9, 0, tzinfo=UTC)  # 10:00 in Berlin
-EXPERIMENT = """
-[[experiments]]
-id = "{id}"
-venue_id = "riverside"
-kind = "{kind}"
-unit = "{unit}"
-arms = ["none", "tea"]
-kpi = "{kpi}"
-minimum_effect = 0.1
-first_date = {first}
-last_date = {last}
-{more}
-"""
-ASSIGNED = device("screen", "gateway") + device("gateway", "gateway")
-ALLOCATED = f'\n[allocations]\nsource = "published"\npublic_key = "{public_key_text(KEY)}"\n'
-
-
-def experiment(name: str, kind: str, unit: str, kpi: str, more: str = "", first: date = TODAY) -> str:
-    return EXPERIMENT.format(
-        id=name, kind=kind, unit=unit, kpi=kpi, more=more, first=first, last=first + timedelta(days=9)
-    )
-
-
-def experiments(first: date = TODAY) -> str:
-    return (
-        experiment("greeting", "randomised", "user", "conversion", "fixed_shares = [0.3, 0.7]", first)
-        + experiment("voucher", "bandit", "visit", "conversion", first=first)
-        + experiment("music", "randomised", "venue_day", "gmv", first=first)
-    )
+from tests.edge.collector.desk import ALLOCATED, ASSIGNED, MORNING, Desk, allocate, desk, experiment, experiments
 
 
 @pytest.fixture
@@ -70,44 +31,6 @@ def box(tmp_path: Path) -> Box:
     box = Box(tmp_path).write(edge, experiments())
     box.secret("opted_out.txt", "# nobody\n")
     return box
-
-
-class Desk:
-    """A gateway's assigner with its spool, as the collector has it, and what has been recorded."""
-
-    def __init__(self, box: Box, clock: VirtualClock, boot_id: str = "b1", *, allocations: bool = True) -> None:
-        gateway, self.tally = box.gateway(), Tally()
-        self.spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id=boot_id, max_bytes=10**8)
-        self.clock = clock
-        known = Allocations(box.root / "allocations", KEY.public_key(), self.tally) if allocations else None
-        self.assigner = Assigner(gateway, self.spool, load_people(gateway), self.stamp, self.tally, known)
-        self._gateway = gateway
-
-    def stamp(self) -> Stamp:
-        return Stamp(self.clock.now(), self.clock.monotonic(), "m1", synced=True)
-
-    def ask(self, name: str, member: str | None = "13085", visit: str | None = "1") -> Answer:
-        return self.assigner.assign(name, member_number=member, visit=visit)
-
-    def records(self) -> list[dict[str, Any]]:
-        made = seal(self.spool, self._gateway.site, SealPolicy(1000, timedelta(0)), self.stamp(), everything=True)
-        return [record for segment in made for record in lines(segment)]
-
-
-@contextmanager
-def desk(box: Box, clock: VirtualClock | None = None, **more: Any) -> Iterator[Desk]:
-    opened = Desk(box, clock or VirtualClock(MORNING), **more)
-    try:
-        yield opened
-    finally:
-        opened.spool.close()
-
-
-def allocate(box: Box, key: Any = KEY, day: date = TODAY, **changes: Any) -> Path:
-    path = path_of(box.root / "allocations", "voucher", day)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(signed(document(**changes), key))
-    return path
 
 
 def test_fixed_shares_decide_a_randomised_test(box: Box) -> None:
@@ -147,7 +70,7 @@ def other_arms(box: Box) -> None:
 NOT_IN_FORCE = {
     "absent": (lambda box: None, "there is no allocation"),
     "yesterday's": (
-        lambda box: allocate(box, day=TODAY - timedelta(days=1), event_date="2026-01-07"),
+        lambda box: allocate(box, day=TODAY - timedelta(days=1)),
         "the allocation is stale: it is for 2026-01-07, today is 2026-01-08",
     ),
     "yesterday's under today's name": (lambda box: allocate(box, event_date="2026-01-07"), "holds voucher on"),
@@ -205,8 +128,8 @@ def test_yesterdays_allocation_is_not_used_after_the_day_has_begun(box: Box) -> 
 
 def test_a_stale_allocation_is_told_in_record_and_health_until_todays_is_there(box: Box) -> None:
     for days in (3, 2):
-        allocate(box, day=TODAY - timedelta(days=days), event_date=str(TODAY - timedelta(days=days)))
-    allocate(box, OTHER_KEY, TODAY - timedelta(days=1), event_date=str(TODAY - timedelta(days=1)))  # nobody's
+        allocate(box, day=TODAY - timedelta(days=days))
+    allocate(box, OTHER_KEY, TODAY - timedelta(days=1))  # nobody's
     with desk(box) as opened:
         stale = "the allocation is stale: it is for 2026-01-06, today is 2026-01-08"
         assert opened.ask("voucher", "1").remark == stale
@@ -248,7 +171,7 @@ def test_two_at_once_are_told_the_same_also_when_the_shares_change_in_between(bo
         before = opened.assigner.begin("voucher", member_number="1", visit="1")
         allocate(box)
         after = opened.assigner.begin("voucher", member_number="1", visit="1")
-        assert opened.assigner.answer_of(before.result()) == opened.assigner.answer_of(after.result())
+        assert opened.assigner.told(before.result()) == opened.assigner.told(after.result())
         assert len(opened.records()) == 1
 
 
@@ -361,7 +284,15 @@ def test_what_was_told_is_recorded_also_after_a_kill_at_once(box: Box) -> None:
     assert set(recorded.values()) == {1}
 
 
-# Over loopback, and how the file comes --------------------------------------------------------------------------------
+def test_an_answer_is_what_the_spool_keeps(box: Box) -> None:
+    with desk(box) as opened:
+        answer = opened.ask("greeting")
+        kept = opened.spool.assigned("greeting", answer.unit_id)
+    assert kept is not None
+    assert Answer(**json.loads(kept)) == answer
+
+
+# Over loopback --------------------------------------------------------------------------------------------------------
 
 
 def test_screens_ask_over_loopback(tmp_path: Path) -> None:
@@ -417,65 +348,3 @@ def test_an_alarm_that_is_raised_by_asking_is_in_the_answer(tmp_path: Path) -> N
     answer = asyncio.run(main())
     assert "allocation voucher" in answer.json()["alarms"]
     assert (answer.status_code, answer.json()["status"]) == (503, "alarm")
-
-
-def fetch(box: Box, tally: Tally | None = None, at: datetime = MORNING) -> int:
-    clock = VirtualClock(at)
-    fetcher = AllocationFetcher(box.gateway(), box.root / "allocations", KEY.public_key(), clock, tally or Tally())
-    return asyncio.run(fetcher.fetch())
-
-
-def publish(box: Box, day: date = TODAY, key: Any = KEY, **changes: Any) -> Path:
-    path = path_of(box.root / "published", "voucher", day)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(signed(document(event_date=str(day), **changes), key))
-    return path
-
-
-def test_allocations_of_today_and_tomorrow_are_fetched_once_and_hold_off_line(box: Box) -> None:
-    publish(box)
-    publish(box, TODAY + timedelta(days=1), allocation_id="a2")
-    publish(box, TODAY + timedelta(days=2), allocation_id="a3")
-    assert [fetch(box), fetch(box)] == [2, 0]
-    for path in (box.root / "published").rglob("*.json"):
-        path.unlink()
-    assert fetch(box) == 0
-    with desk(box) as opened:
-        assert opened.ask("voucher").allocation_id == "a1"
-    with desk(box, VirtualClock(MORNING + timedelta(days=1)), boot_id="b2") as opened:
-        assert opened.ask("voucher", "2").allocation_id == "a2"
-
-
-def test_a_badly_signed_file_is_never_kept_and_changes_nothing(box: Box) -> None:
-    publish(box)
-    tally = Tally()
-    assert fetch(box, tally) == 1
-    publish(box, key=OTHER_KEY, allocation_id="evil")
-    assert fetch(box, tally) == 0
-    assert "signature" in tally.alarms["fetched allocation voucher"]
-    with desk(box) as opened:
-        assert opened.ask("voucher").allocation_id == "a1"
-    publish(box, allocation_id="a4")
-    assert fetch(box, tally) == 1
-    assert tally.alarms == {}
-
-
-def test_old_allocations_are_thrown_away_a_week_later(box: Box) -> None:
-    publish(box)
-    fetch(box)
-    kept = path_of(box.root / "allocations", "voucher", TODAY)
-    fetch(box, at=MORNING + timedelta(days=7))
-    assert kept.exists()
-    fetch(box, at=MORNING + timedelta(days=8))
-    assert kept.exists()  # the last one: of it is said that it is stale
-    allocate(box, day=TODAY + timedelta(days=1), event_date=str(TODAY + timedelta(days=1)))
-    fetch(box, at=MORNING + timedelta(days=8))
-    assert not kept.exists()
-
-
-def test_an_answer_is_what_the_spool_keeps(box: Box) -> None:
-    with desk(box) as opened:
-        answer = opened.ask("greeting")
-        kept = opened.spool.assigned("greeting", answer.unit_id)
-    assert kept is not None
-    assert Answer(**json.loads(kept)) == answer

@@ -19,7 +19,7 @@ import pytest
 from edge_collector import cli
 from edge_collector.spool import Spool
 from tests.edge.collector.box import Box, device
-from tests.edge.collector.exports import FOLDER, ORDERS
+from tests.edge.collector.folder.exports import FOLDER, ORDERS
 from tests.edge.collector.test_crash import free_port, order
 
 EDGE = device("till", "http") + device("gateway", "gateway")

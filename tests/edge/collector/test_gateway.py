@@ -16,8 +16,8 @@ from edge_collector.key_file import KeyProblem
 from edge_collector.people import load_people
 from edge_collector.signing import public_key_text
 from edge_collector.site import SiteError
+from tests.edge.allocations import KEY
 from tests.edge.collector.box import DEVICES, Box, device
-from tests.edge.test_allocation import KEY
 
 SECRET = "5ec2e7" * 5 + "ab"
 ENTRANCE = device("entrance", "bthome", address="a4:c1:38:00:00:01", key=SECRET)

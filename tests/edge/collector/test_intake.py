@@ -19,7 +19,7 @@ from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
 from edge_collector.testing.clock import VirtualClock
 from tests.edge.collector.box import Box, device
-from tests.edge.collector.test_spool import AT_ONCE, SITE, lines, stamp, visit
+from tests.edge.collector.spooled import AT_ONCE, SITE, lines, stamp, visit
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

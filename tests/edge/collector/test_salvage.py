@@ -22,7 +22,7 @@ from edge_collector.sources.folder import FILES_FORGOTTEN
 from edge_collector.spool import Entry, Spool
 from edge_collector.spool.seal import SealPolicy, seal
 from tests.edge.collector.damaged_spool import ASIDE, PAGE, beside, damage, fill, killed, numbers, opened, page_of
-from tests.edge.collector.test_spool import NOW, SITE, stamp, visit
+from tests.edge.collector.spooled import NOW, SITE, stamp, visit
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from edge_collector.spool import Spool
 from tests.edge.collector.box import Box, device
 from tests.edge.collector.damaged_spool import PAGE, damage, fill, page_of
-from tests.edge.collector.exports import FOLDER, VISIT_HEADER, VISITS
+from tests.edge.collector.folder.exports import FOLDER, VISIT_HEADER, VISITS
 
 
 @pytest.fixture

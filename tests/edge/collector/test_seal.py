@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,16 +19,9 @@ from edge_collector.segment import Manifest
 from edge_collector.site import Site
 from edge_collector.spool import Capture, Entry, Spool
 from edge_collector.spool.seal import SealPolicy, seal
-from tests.edge.collector.test_spool import AT_ONCE, NOW, SITE, lines, stamp, visit
+from tests.edge.collector.spooled import AT_ONCE, NOW, SITE, lines, stamp, visit
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
-    yield spool
-    spool.close()
 
 
 def count_of(start: datetime, seconds: float, **more: Any) -> Capture:

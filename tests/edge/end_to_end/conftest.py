@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.edge.end_to_end.venue", "tests.edge.end_to_end.landed")
+pytest.register_assert_rewrite(*(f"tests.edge.end_to_end.{room}" for room in ("venue", "machine", "landed")))

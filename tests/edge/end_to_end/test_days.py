@@ -8,7 +8,9 @@ from pathlib import Path
 
 from edge_collector.testing.devices import PairSensor
 from tests.conftest import compute, rows, upstream
-from tests.edge.end_to_end.venue import ADDRESS, OPTED_OUT, Venue, at_a_venue
+from tests.edge.end_to_end.installation import ADDRESS, OPTED_OUT
+from tests.edge.end_to_end.scenario import at_a_venue
+from tests.edge.end_to_end.venue import Venue
 from venue_assets.home import Home
 
 BEFORE, AFTER = date(2026, 2, 2), date(2026, 2, 3)

@@ -7,7 +7,9 @@ from collections import Counter
 import pytest
 
 from edge_collector.pseudonym import Pseudonymizer
-from tests.edge.end_to_end.venue import ADDRESS, PSEUDONYM_KEY, Venue, at_a_venue
+from tests.edge.end_to_end.installation import ADDRESS, PSEUDONYM_KEY
+from tests.edge.end_to_end.scenario import at_a_venue
+from tests.edge.end_to_end.venue import Venue
 
 LONG = "0123456789" * 12
 """A record with it has several fragments."""

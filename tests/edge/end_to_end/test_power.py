@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from tests.edge.end_to_end.landed import instant
-from tests.edge.end_to_end.venue import EVENING, Venue, at_a_venue
+from tests.edge.end_to_end.scenario import at_a_venue
+from tests.edge.end_to_end.venue import EVENING, Venue
 
 HOUR = 3600.0
 

@@ -8,7 +8,9 @@ import pytest
 
 from edge_collector.testing.air import Advert
 from edge_collector.testing.devices import PairSensor
-from tests.edge.end_to_end.venue import ADDRESS, Venue, at_a_venue
+from tests.edge.end_to_end.installation import ADDRESS
+from tests.edge.end_to_end.scenario import at_a_venue
+from tests.edge.end_to_end.venue import Venue
 
 OF_SENSORS = {ADDRESS[name] for name in ("entrance", "north", "south", "outer", "inner")}
 COUNTERS = ("entrance", "north", "south")

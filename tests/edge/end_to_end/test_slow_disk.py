@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.edge.end_to_end.venue import Venue, at_a_venue
+from tests.edge.end_to_end.scenario import at_a_venue
+from tests.edge.end_to_end.venue import Venue
 
 
 @pytest.mark.parametrize("crossings", [1, 3, 20])

@@ -1,271 +1,35 @@
-"""A venue for tests: devices on the virtual radio, people who walk past them, and gateways with the real collector.
+"""A venue for tests: devices on the virtual radio, people who walk past them, and what has come of it in the landing.
 
-Whatever happens in a test, at its end what has landed is held against what people did: `at_a_venue` sees to it.
+What does not belong here: what is installed (`installation`), how a gateway runs (`machine`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
-import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import Any, Literal
-from unittest.mock import patch
 
-import pytest
-
-from edge_collector.collector import Collector
 from edge_collector.gateway import load_gateway
 from edge_collector.pseudonym import Pseudonymizer
 from edge_collector.readings import Link
-from edge_collector.ship import Confirmed, Unreachable
-from edge_collector.ship.object_store import FolderTarget
-from edge_collector.ship.target import Segment
-from edge_collector.testing.clock import MachineClock, VirtualClock
+from edge_collector.testing.clock import VirtualClock
 from edge_collector.testing.devices import MotionSensor, PairSensor, TriggerSensor, VirtualSensor
-from edge_collector.testing.radio import VirtualRadio, virtual_radio
+from edge_collector.testing.radio import VirtualRadio
 from edge_collector.testing.record_devices import Terminal, Till
+from tests.edge.end_to_end.installation import ADDRESS, OPTED_OUT, OTHER_KEY, PSEUDONYM_KEY, SECRET_KEY, site_file
 from tests.edge.end_to_end.landed import Landing, instant
+from tests.edge.end_to_end.machine import Machine
+from tests.edge.end_to_end.waiting import PATIENCE
 
 EVENING = datetime(2026, 2, 3, 2, 0, tzinfo=UTC)
 """An hour before the event date of 2 February ends: it is 03:00 at the venue, which begins its days at 04:00."""
-SECRET_KEY = "231d39c1d7cc1ab1aee224cd096db932"
-OTHER_KEY = "5b51a7c91cde6707c9ef18dfda143a58"
-PSEUDONYM_KEY = "0123456789abcdef0123456789abcdef"
 SAID_EVERY = 5.0
 """Seconds between two adverts of a sensor."""
-OPTED_OUT = "MBR099999"
-_PATIENCE = 20.0
-_WHOLE_PATIENCE = 240.0
-"""Seconds after which a scenario has come to a stand: it then says where everybody waits."""
-
-SITE = """
-[[venues]]
-id = "hall"
-name = "Market Hall"
-time_zone = "Europe/Berlin"
-currency = "EUR"
-day_starts_at = "04:00"
-opened_on = 2026-02-01
-"""
-EDGE = """
-[gateway]
-id = "{gateway}"
-site = "../site.toml"
-report_seconds = 60
-heartbeat_seconds = 300
-health = "127.0.0.1:0"
-
-[landing]
-target = "../landing"
-segment_seconds = 60
-
-[pseudonyms]
-key_file = "pseudonym.key"
-opted_out_file = "opted_out"
-"""
-ADDRESS = {
-    name: f"C0:00:00:00:00:{number:02X}"
-    for number, name in enumerate(
-        ("entrance", "north", "south", "outer", "inner", "porch", "terminal", "till", "side", "stranger"), 1
-    )
-}
-DEVICES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
-    "gw": {
-        "entrance": ("entrance_counts", {"source": "bthome", "address": ADDRESS["entrance"], "key": SECRET_KEY}),
-        "north": ("boundary_counts", {"source": "bthome", "address": ADDRESS["north"]}),
-        "south": ("boundary_counts", {"source": "bthome", "address": ADDRESS["south"], "key": OTHER_KEY}),
-        "passage": (
-            "boundary_counts",
-            {
-                "source": "pair",
-                "outer_address": ADDRESS["outer"],
-                "inner_address": ADDRESS["inner"],
-                "common_clock": True,
-            },
-        ),
-        "porch": ("entrance_counts", {"source": "bthome", "address": ADDRESS["porch"]}),
-        "terminal": ("face_visits", {"source": "records", "address": ADDRESS["terminal"]}),
-        "desk": ("identity_links", {"source": "records", "address": ADDRESS["terminal"]}),
-        "till": ("orders", {"source": "records", "address": ADDRESS["till"]}),
-        "gateway": ("gateway_events", {"source": "gateway"}),
-    },
-    "gw_side": {
-        "side": ("boundary_counts", {"source": "bthome", "address": ADDRESS["side"]}),
-        "gateway_side": ("gateway_events", {"source": "gateway"}),
-    },
-}
-"""By gateway and id: the stream, as site.toml has it, and how the device is met, as edge.toml has it."""
-
-
-def _table(name: str, fields: dict[str, Any]) -> str:
-    return f"\n[[{name}]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
-
-
-class Uplink:
-    """The way to the landing, which can be down, and whose answers can get lost."""
-
-    def __init__(self, landing: Path) -> None:
-        self._target = FolderTarget(landing)
-        self.up, self.answers = True, True
-
-    async def put(self, segment: Segment) -> Confirmed:
-        if not self.up:
-            raise Unreachable("the uplink is down")
-        confirmed = await self._target.put(segment)
-        if not self.answers:
-            raise Unreachable("the answer got lost")
-        return confirmed
-
-    async def check(self) -> None:
-        await self._target.check()
-
-    async def close(self) -> None:
-        await self._target.close()
-
-
-class Machine:
-    """A gateway: its folder, its clock, its adapter, and the collector while it runs."""
-
-    def __init__(self, venue: Venue, gateway_id: str, adapter: str) -> None:
-        self.root, self.adapter = venue.root / gateway_id, venue.radio.adapter(adapter)
-        self._venue, self._adapter_name = venue, adapter
-        self.clock = MachineClock(venue.clock)
-        self.uplink = Uplink(venue.landing_folder)
-        self.collector: Collector | None = None
-        self.boots = 1
-        self._running: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
-        self._handed_over = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.root.mkdir()
-        listed = "".join(
-            _table("devices", {"id": name, "venue_id": "hall", **met}) for name, (_, met) in DEVICES[gateway_id].items()
-        )
-        files = {
-            "edge.toml": EDGE.format(gateway=gateway_id) + listed,
-            "pseudonym.key": PSEUDONYM_KEY,
-            "opted_out": f"{OPTED_OUT}\n",
-        }
-        for name, text in files.items():
-            (self.root / name).write_text(text)
-            (self.root / name).chmod(0o600)
-
-    async def start(self) -> None:
-        """systemd starts the collector, and it listens."""
-        with patch("edge_collector.collector.clock_id", lambda: f"boot {self.boots}"):
-            collector = Collector(
-                load_gateway(self.root / "edge.toml"),
-                clock=self.clock,
-                target=self.uplink,
-                adapter=self._adapter_name,
-            )
-        collector.intake.take = partial(self._take, collector.intake.take)  # type: ignore[method-assign]
-        self._venue.boot_ids.append(collector.boot_id)
-        self.collector, self._stop = collector, asyncio.Event()
-        self._running = asyncio.create_task(collector.run(self._stop))
-        await self._venue.until(lambda: collector.ready.is_set() and self.adapter.scanning, passing=1.0)
-
-    async def stop(self) -> None:
-        """systemd stops it: it ends in order."""
-        assert self._running
-        assert self.collector
-        self._stop.set()
-        # In virtual time nothing comes of waiting for an uplink that is down.
-        patience = 10.0 if self.uplink.up and self.uplink.answers else 0.3
-        with patch("edge_collector.collector._LAST_WORDS", patience):
-            await self._ended()
-        self._running.result()
-        self._running = None
-
-    async def kill(self) -> None:
-        """The process is gone: nothing is finished, nothing is said, and the spool lies there as it was."""
-        assert self._running
-        assert self.collector
-        spool = self.collector.spool
-        files = (spool.path, spool.path.with_name(spool.path.name + "-wal"))
-
-        def tear() -> dict[Path, bytes]:
-            left = {path: path.read_bytes() for path in files if path.exists()}
-            spool._db.close()
-            return left
-
-        left = spool._submit(tear)
-        self.collector._end = _nothing  # type: ignore[method-assign]
-        self._running.cancel()
-        await self._ended()
-        await asyncio.to_thread(spool._writer.shutdown)
-        for path in files:
-            path.unlink(missing_ok=True)
-        for path, content in left.result().items():
-            path.write_bytes(content)
-        self.collector.health_listener.close()
-        self._running = None
-
-    async def _ended(self) -> None:
-        """Until the collector has ended, however it did."""
-        assert self._running
-        ended, _ = await asyncio.wait([self._running], timeout=_PATIENCE)
-        if not ended:
-            raise AssertionError(f"the collector does not end; waiting: {'; '.join(_everybody())}")
-
-    @contextmanager
-    def disk_at_a_standstill(self) -> Iterator[None]:
-        """Nothing becomes durable meanwhile, as while a worn SD card erases."""
-        assert self.collector
-        goes_on = Event()
-        self.collector.spool._submit(goes_on.wait)
-        try:
-            yield
-        finally:
-            goes_on.set()
-
-    def lose_power(self, *, synced: bool = True, error: float = 0.0) -> None:
-        """After a kill: the machine was off, and its clocks begin anew."""
-        self.boots += 1
-        self.clock = MachineClock(self._venue.clock, synced=synced, error=error)
-
-    def check(self) -> None:
-        """Raises what has taken the collector down."""
-        if self._running and self._running.done():
-            self._running.result()
-
-    @property
-    def runs(self) -> bool:
-        return self._running is not None and not self._running.done()
-
-    @property
-    def tally(self) -> Any:
-        assert self.collector
-        return self.collector.tally
-
-    async def idle(self) -> None:
-        """Until what was handed over is durable."""
-        await self._idle.wait()
-
-    async def _take(self, take: Callable[..., Awaitable[Any]], *given: Any) -> Any:
-        self._handed_over += 1
-        self._idle.clear()
-        try:
-            return await take(*given)
-        finally:
-            self._handed_over -= 1
-            if not self._handed_over:
-                self._idle.set()
-
-
-async def _nothing() -> None:
-    pass
 
 
 @dataclass
@@ -291,12 +55,7 @@ class Venue:
         self.root, self.radio, self.clock, self.truth = root, radio, VirtualClock(EVENING), Truth()
         self.landing_folder = root / "landing"
         self.landing_folder.mkdir()
-        site = "".join(
-            _table("devices", {"id": name, "venue_id": "hall", "gateway_id": gateway_id, "stream": stream})
-            for gateway_id, devices in DEVICES.items()
-            for name, (stream, _) in devices.items()
-        )
-        (root / "site.toml").write_text(SITE + site)
+        (root / "site.toml").write_text(site_file())
         self.machines: dict[str, Machine] = {}
         self.boot_ids: list[str] = []
         """Of all runs of all gateways, in order."""
@@ -388,7 +147,7 @@ class Venue:
     async def until(self, condition: Callable[[], object], passing: float = 0.0) -> None:
         """Return when the condition holds; let `passing` seconds pass in each turn meanwhile."""
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 while not condition():
                     await self.quiet()
                     await (self.clock.advance(passing) if passing else asyncio.sleep(0))
@@ -476,49 +235,3 @@ class Venue:
         """What lies in the folders of gateways, but for the list of members that its owner has written."""
         paths = (path for machine in self.machines.values() for path in machine.root.rglob("*") if path.is_file())
         return {path.name: path.read_bytes() for path in paths if path.name != "opted_out"}
-
-
-def _everybody() -> Iterator[str]:
-    """Every task, and the innermost line at which it waits."""
-    for task in asyncio.all_tasks():
-        waits: Any = task.get_coro()
-        place = ""
-        while (frame := getattr(waits, "cr_frame", None)) is not None:
-            place += f" > {Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
-            waits = waits.cr_await
-        yield f"{task.get_name()}{place} > {waits!r:.200}"
-
-
-Scenario = Callable[..., Awaitable[None]]
-
-
-def at_a_venue(test: Scenario) -> Callable[..., None]:
-    """Make a test of a coroutine that wants an open venue; it ends with what landed being held against the truth."""
-    further: Sequence[inspect.Parameter] = list(inspect.signature(test).parameters.values())[1:]
-
-    async def scenario(root: Path, given: dict[str, Any]) -> Venue:
-        with virtual_radio() as radio:
-            venue = Venue(root, radio)
-            try:
-                async with asyncio.timeout(_WHOLE_PATIENCE):
-                    await venue.open()
-                    await test(venue, **given)
-                    await venue.close()
-            except TimeoutError as error:
-                raise AssertionError(f"it came to a stand; waiting: {'; '.join(_everybody())}") from error
-            finally:
-                await venue.abandon()
-        return venue
-
-    def run(tmp_path: Path, caplog: pytest.LogCaptureFixture, **given: Any) -> None:
-        caplog.set_level(logging.DEBUG, "edge_collector")
-        if "tmp_path" in {p.name for p in further}:
-            given["tmp_path"] = tmp_path
-        (root := tmp_path / "venue").mkdir()
-        venue = asyncio.run(scenario(root, given))
-        venue.expect_exact(caplog.text)
-
-    own = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in ("tmp_path", "caplog")]
-    run.__signature__ = inspect.Signature([*own, *(p for p in further if p.name != "tmp_path")])  # type: ignore[attr-defined]
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run

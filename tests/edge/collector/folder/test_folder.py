@@ -12,24 +12,7 @@ from edge_collector.people import load_people
 from edge_collector.sources import Busy
 from edge_collector.testing.clock import VirtualClock
 from tests.edge.collector.box import Box
-from tests.edge.collector.exports import (
-    FOLDER,
-    HEADER,
-    NOW,
-    SETTLE,
-    VISIT_HEADER,
-    put,
-    row,
-    visit,
-    watched,
-    watching,
-)
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Box:
-    return watched(tmp_path)
-
+from tests.edge.collector.folder.exports import FOLDER, HEADER, NOW, SETTLE, VISIT_HEADER, put, row, visit, watching
 
 # How files come -------------------------------------------------------------------------------------------------------
 
@@ -271,7 +254,7 @@ def test_the_watcher_works_by_itself(box: Box) -> None:
     with watching(box, clock) as exports:
 
         async def main() -> None:
-            working = asyncio.ensure_future(exports.watcher.run())
+            working = asyncio.ensure_future(exports.watchers[0].run())
             async with asyncio.timeout(20):
                 while not exports.tally.captured["folder", "orders"]:
                     await clock.advance(1)

@@ -5,24 +5,16 @@ from __future__ import annotations
 import threading
 from datetime import UTC, date, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_collector.allocation import path_of, signed
 from edge_collector.event_time import event_date
 from edge_collector.signing import public_key_text
+from tests.edge.allocations import KEY, OTHER_KEY, put_signed
 from tests.edge.collector.box import Box, device
-from tests.edge.collector.examined import EDGE, change, found, healthy, only
-from tests.edge.collector.test_assign import experiment
-from tests.edge.test_allocation import KEY, OTHER_KEY, document
-
-
-@pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
-    return healthy(tmp_path, monkeypatch)
-
+from tests.edge.collector.desk import experiment
+from tests.edge.collector.doctor.examined import EDGE, change, found, only
 
 SCREEN = EDGE + device("screen", "gateway")
 
@@ -45,9 +37,7 @@ def allocating(box: Box, source: str = "published", key: str = "") -> Box:
 
 
 def published(box: Box, day: date, **changes: Any) -> None:
-    path = path_of(box.root / "published", "voucher", day)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(signed(document(**{"event_date": str(day)} | changes), KEY))
+    put_signed(box.root / "published", day, **changes)
 
 
 def test_an_experiment_without_a_device_that_assigns(box: Box) -> None:

@@ -12,21 +12,7 @@ import pytest
 from edge_collector.foreign_files.column_map import MapError
 from edge_collector.sources.folder import FolderWatcher
 from tests.edge.collector.box import Box
-from tests.edge.collector.exports import (
-    HEADER,
-    SETTLE,
-    VISIT_HEADER,
-    put,
-    row,
-    visit,
-    watched,
-    watching,
-)
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Box:
-    return watched(tmp_path)
+from tests.edge.collector.folder.exports import HEADER, SETTLE, VISIT_HEADER, put, row, visit, watching
 
 
 def test_rows_that_cannot_be_taken_cost_only_themselves(box: Box) -> None:

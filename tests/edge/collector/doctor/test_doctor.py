@@ -16,15 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_collector import cli, doctor
 from edge_collector.clock import SystemClock
+from edge_collector.spool import Entry, Spool
+from edge_collector.spool.seal import seal
 from tests.edge.collector.box import Box, device
-from tests.edge.collector.examined import change, found, healthy, only
-from tests.edge.collector.exports import ORDERS
+from tests.edge.collector.doctor.examined import change, found, only
+from tests.edge.collector.folder.exports import ORDERS
+from tests.edge.collector.spooled import AT_ONCE, stamp, visit
 from tests.edge.collector.test_cli import PROGRAM
-
-
-@pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
-    return healthy(tmp_path, monkeypatch)
 
 
 def test_a_healthy_gateway(box: Box) -> None:
@@ -74,9 +72,6 @@ def test_a_damaged_spool(box: Box) -> None:
 
 
 def test_a_spool_that_is_damaged_inside(box: Box) -> None:
-    from edge_collector.spool import Entry, Spool
-    from tests.edge.collector.test_spool import stamp, visit
-
     spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
     spool.take(Entry([visit(n, key=f"k{n}") for n in range(2000)]), stamp()).result()
     spool.close()
@@ -88,10 +83,6 @@ def test_a_spool_that_is_damaged_inside(box: Box) -> None:
 
 
 def test_what_waits_in_the_spool_and_what_was_refused(box: Box) -> None:
-    from edge_collector.spool import Entry, Spool
-    from edge_collector.spool.seal import seal
-    from tests.edge.collector.test_spool import AT_ONCE, stamp, visit
-
     gateway = box.gateway()
     spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
     spool.take(Entry([visit(n) for n in range(3)]), stamp()).result()
@@ -224,8 +215,6 @@ def test_a_landing_where_shares_are_mounted_and_none_is(
 
 
 def test_a_damaged_spool_that_lies_aside(box: Box) -> None:
-    from edge_collector.spool import Spool
-
     Spool(box.root / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8).close()
     (box.root / "spool.db.damaged-20260101T000000").touch()
     assert "spool.db.damaged-20260101T000000: the disk is dying" in only(box, "warning").found

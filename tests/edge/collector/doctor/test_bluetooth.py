@@ -17,12 +17,7 @@ import pytest
 from edge_collector import doctor
 from edge_collector.finding import Finding
 from tests.edge.collector.box import Box, device
-from tests.edge.collector.examined import EDGE, found, healthy, only
-
-
-@pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
-    return healthy(tmp_path, monkeypatch)
+from tests.edge.collector.doctor.examined import EDGE, found, only
 
 
 class Radio:

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from edge_collector.clock import SystemClock
 from edge_collector.doctor import examine
 from edge_collector.finding import Finding
 from tests.edge.collector.box import Box, device
 
 EDGE = device("till", "http") + device("gateway", "gateway")
-
-
-def healthy(root: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
-    """A gateway with nothing to find, on a machine whose clock follows a source."""
-    monkeypatch.setattr(SystemClock, "synced", lambda self: True)
-    return Box(root).write(EDGE)
 
 
 def change(box: Box, old: str, new: str) -> None:

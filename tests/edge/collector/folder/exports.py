@@ -9,35 +9,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge_collector.foreign_files.column_map import load_map
 from edge_collector.intake import Intake
 from edge_collector.people import load_people
-from edge_collector.sources.folder import FolderWatcher
+from edge_collector.sources.folder import watchers_of
 from edge_collector.spool import Spool
 from edge_collector.spool.seal import SealPolicy, seal
 from edge_collector.tally import Tally
 from edge_collector.testing.clock import VirtualClock
-from tests.edge.collector.box import Box, device
-from tests.edge.collector.test_spool import lines
+from tests import hall
+from tests.edge.collector.box import Box
+from tests.edge.collector.spooled import lines
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SETTLE = 5
 FOLDER = '\n[[folders]]\npath = "{path}"\nmap = "{map}.toml"\npattern = "*.csv"\nsettle_seconds = 5\n'
-ORDERS = """
-kind = "orders"
-name = "till"
-venue = "riverside"
-device = "till"
-amount_is = "line"
-[columns]
-order_id = "order"
-ordered_at = "time"
-user_id = "member"
-category_id = "category"
-quantity = "pieces"
-amount = "amount"
-status = "status"
-"""
+ORDERS = hall.ORDERS_MAP.replace('venue = "hall"', 'venue = "riverside"') + 'status = "status"\n'
 VISITS = """
 kind = "visits"
 name = "door"
@@ -63,25 +49,12 @@ def visit(second: int, direction: str = "enter", member: str = "13085") -> str:
 class Exports:
     """A folder that files are put into, and the gateway that watches it on a virtual clock."""
 
-    def __init__(self, box: Box, clock: VirtualClock, boot_id: str = "b1", which: int = 0) -> None:
+    def __init__(self, box: Box, clock: VirtualClock, boot_id: str = "b1") -> None:
         gateway, self.clock, self.tally = box.gateway(), clock, Tally()
         people = self.people = load_people(gateway)
         self.spool = Spool(box.root / "spool.db", gateway_id="gw", boot_id=boot_id, max_bytes=10**9)
         self.intake = Intake(gateway, self.spool, people, clock, "m1", self.tally)
-        self.watchers = [
-            FolderWatcher(
-                gateway.file(watched.path),
-                watched,
-                load_map(gateway.file(watched.map), gateway.site, gateway.id),
-                lambda number: people.user_id(number) or "",
-                self.intake.take_rows,
-                clock,
-                self.spool.states(),
-                self.tally,
-            )
-            for watched in gateway.settings.folders
-        ]
-        self.watcher = self.watchers[which]
+        self.watchers = watchers_of(gateway, people, self.intake.take_rows, clock, self.spool.states(), self.tally)
         self._gateway = gateway
 
     def look(self, *, after: float = 0) -> int:
@@ -111,16 +84,6 @@ class Exports:
 
     def orders(self) -> list[tuple[str, str, str]]:
         return [(r["order_id"], r["amount"], r["status"]) for r in self.landed()]
-
-
-def watched(root: Path) -> Box:
-    """A gateway that watches a folder of orders and one of visits."""
-    (root / "in").mkdir()
-    (root / "door").mkdir()
-    (root / "till.toml").write_text(ORDERS)
-    (root / "door.toml").write_text(VISITS)
-    edge = FOLDER.format(path="in", map="till") + FOLDER.format(path="door", map="door") + device("gateway", "gateway")
-    return Box(root).write(edge)
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""What tests put into a spool, and how they read what it has sealed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import zstandard
+
+from edge_collector.segment import Manifest, numbered_lines, verify_segment
+from edge_collector.site import Site
+from edge_collector.spool import Capture, SealedSegment, Stamp
+from edge_collector.spool.seal import SealPolicy
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+SITE = Site.model_validate(
+    {
+        "venues": [
+            {
+                "id": "riverside",
+                "name": "Riverside",
+                "time_zone": "Europe/Berlin",
+                "currency": "EUR",
+                "opened_on": "2026-01-01",
+            }
+        ]
+    }
+)
+AT_ONCE = SealPolicy(1000, timedelta(0))
+
+
+def stamp(at: datetime = NOW, *, synced: bool = True, monotonic: float = 100.0, clock_id: str = "m1") -> Stamp:
+    return Stamp(at, monotonic, clock_id, synced)
+
+
+def visit(n: int, **more: Any) -> Capture:
+    return Capture("face_visits", "riverside", "terminal", {"user_id": f"k1:{n}", "direction": "enter"}, **more)
+
+
+def lines(segment: SealedSegment) -> list[dict[str, Any]]:
+    manifest = Manifest.model_validate_json(segment.manifest)
+    verify_segment(segment.packed, manifest)
+    content = zstandard.ZstdDecompressor().decompress(segment.packed)
+    return [json.loads(line) for _, line in numbered_lines(content)]
