@@ -160,6 +160,7 @@ def count(
         return Heard(CounterState(Voice.of(point, at), point, highest, highest, reading.counter, unpaired=unpaired))
     if at < max(state.main.heard_at, state.rival.heard_at if state.rival else at):
         state = resumed(state, at)
+    state = _without_silence(state, at, rules)
     if unpaired_total is not None:
         state = replace(state, unpaired=(unpaired_total, state.unpaired[1] if state.unpaired else unpaired_total))
     if reading.counter is not None and (state.counter is None or reading.counter > state.counter):
@@ -197,6 +198,15 @@ def close_interval(
         unpaired = state.unpaired and (state.unpaired[0], state.unpaired[0])
         state = replace(state, recorded=_totals(state), unpaired=unpaired)
     return replace(state, heard=False, ended=()), tuple(IntervalCounts(start, end, c) for c in counted)
+
+
+def _without_silence(state: CounterState, at: float, rules: Rules) -> CounterState:
+    """With every wait as if nobody had been silent for longer than a living device may be."""
+    main, rival = state.main, state.rival
+    silent = at - max(main.heard_at, rival.heard_at if rival else main.heard_at) - rules.pause_seconds
+    if silent <= 0:
+        return state
+    return replace(state, main=main.waits_on(silent, at), rival=rival and rival.waits_on(silent, at))
 
 
 def _weigh(state: CounterState, reading: Totals, point: Point, at: float, rules: Rules) -> Heard:

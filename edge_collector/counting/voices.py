@@ -15,9 +15,11 @@ _DAY: Final = 86_400.0
 
 @dataclass(frozen=True)
 class Rules:
-    """What may be set to a site's devices. `reorder_seconds`: how late a relayed frame may be and still be innocent."""
+    """What may be set to a site's devices. `pause_seconds`: how long a living device may well be silent;
+    `reorder_seconds`: how late a relayed frame may be and still be innocent."""
 
     settle_seconds: float = 60
+    pause_seconds: float = 30
     reorder_seconds: float = 2
     people_per_second: float = 10
     people_at_once: int = 500
@@ -89,6 +91,12 @@ class Voice:
     def waits_anew(self, at: float) -> Voice:
         doubted_at = None if self.doubted_at is None else at
         return replace(self, marked_at=at, rose_at=at, changed_at=at - _DAY, heard_at=at - _DAY, doubted_at=doubted_at)
+
+    def waits_on(self, silent: float, at: float) -> Voice:
+        """As if so many seconds had not passed. No wait begins later than now."""
+        later = [min(at, time + silent) for time in (self.marked_at, self.rose_at)]
+        doubted_at = None if self.doubted_at is None else min(at, self.doubted_at + silent)
+        return replace(self, marked_at=later[0], rose_at=later[1], doubted_at=doubted_at)
 
     def has_late(self, point: Point, at: float, rules: Rules) -> bool:
         """Whether this is one of its own frames that another one overtook."""

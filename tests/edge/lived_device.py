@@ -14,9 +14,9 @@ from edge_collector.counting.totals import CounterState, Counts, EpochOpened, To
 from edge_collector.counting.voices import Rules
 from edge_collector.readings import Dropped, Totals
 
-RULES = Rules(settle_seconds=10, reorder_seconds=2)
 SILENCE = 4
 """Seconds that a living device may be unheard, at most."""
+RULES = Rules(settle_seconds=10, pause_seconds=SILENCE + 1, reorder_seconds=2)
 SETTLED = int(RULES.settle_seconds * 2 + SILENCE * 3)
 """Seconds after which a living device is believed whatever came before."""
 MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)

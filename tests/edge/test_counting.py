@@ -9,7 +9,7 @@ import pytest
 
 from edge_collector.counting.totals import CounterState, Counts, EpochOpened, close_interval, count
 from edge_collector.readings import Dropped, Totals
-from tests.edge.lived_device import MIDNIGHT, SETTLED, Device, Gateway
+from tests.edge.lived_device import MIDNIGHT, RULES, SETTLED, Device, Gateway
 
 
 def one_gateway(*, encrypted: bool = False) -> tuple[Device, Gateway]:
@@ -97,6 +97,37 @@ def test_a_recorded_hour_beside_the_living_device_changes_nothing(encrypted: boo
     assert gateway.counted == (120, 8)
     assert gateway.epochs() == []
     assert gateway.dropped("replayed") + gateway.dropped("reordered") >= 80
+
+
+@both
+@pytest.mark.parametrize("outages", [1, 2])
+def test_a_recording_that_goes_on_after_nobody_was_heard_changes_nothing(encrypted: bool, outages: int) -> None:
+    device, gateway = one_gateway(encrypted=encrypted)
+    for _ in range(40):
+        device.walk(1)
+        device.live(2)
+    recorded = gateway.heard[10:50]
+    for outage in range(outages + 1):
+        for frame in recorded[outage * 10 : (outage + 1) * 10]:
+            gateway.hear(device.now, frame)
+        if outage < outages:
+            device.now += 400  # the adapter was unplugged
+    device.walk(3)
+    device.live(SETTLED)
+    assert gateway.counted == (43, 0)
+    assert gateway.epochs() == []
+
+
+@both
+def test_a_reset_is_found_of_a_device_that_is_heard_seldom(encrypted: bool) -> None:
+    device, gateway = one_gateway(encrypted=encrypted)
+    device.reboot(swap=True)
+    device.walk(2)
+    for _ in range(6):
+        device.now += 3 * RULES.settle_seconds
+        device.heard_for_certain()
+    assert gateway.counted == (2, 0)
+    assert [e.epoch for e in gateway.epochs()] == [2]
 
 
 @both
