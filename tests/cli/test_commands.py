@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DAY, RANGE, done, empty_home, files
+from tests.cli.commands import DAY, RANGE, done, empty_home, files, venue
 from venue_assets.tables.catalogue import catalogue
 
 
@@ -48,10 +48,15 @@ def test_status_problems_lists_only_what_is_not_fresh(home: Path) -> None:
     content = partition.read_bytes()
     partition.unlink()
     try:
-        said = done(home, "status", "--problems")
+        listed, ended = done(home, "status"), venue(home, "status", "--problems")
+        elsewhere = venue(home, "status", DAY, "--problems")
     finally:
         partition.write_bytes(content)
+    assert ended.code == 1, "for scripts: there is a problem"
+    assert elsewhere.code == 0, "not on the date that was asked for"
+    said = ended.out
     assert "2026-01-05" not in said
+    assert "2026-01-05" in listed
     assert "primary_metrics: never computed" in said
     assert "Next: venue materialize 2026-01-06" in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,6 +15,9 @@ def test_demo_again_and_otherwise(tmp_path: Path) -> None:
     said = done(home, "demo", "--days", "2", "--visits", "60", "--no-ui")
     assert "Reconciled with the truth" in said
     assert f"VENUE_DATA={home}" in said
+    # Nobody is a fraction of a person, also where a count is stored as one; money has its cents.
+    assert re.search(r"pf_entrance +│ +[\d,]+ +│ +[\d,]+ +│", said)
+    assert re.search(r"gmv, EUR +│ +[\d,]+\.\d\d +│ +[\d,]+\.\d\d +│", said)
     for page in (home / "published" / "reports" / name for name in ("2026-01-06.html", "2026-01-06.zh.html")):
         assert f" {page}\n" in said
         assert page.exists()

@@ -132,7 +132,9 @@ def test_a_withdrawal_that_was_cut_off_is_told_and_finished_by_the_same_command(
     for partition in partitions[:20] if left == "half of the tables" else partitions:
         shutil.rmtree(partition)
     assert BEYOND in dates_of(home, "--published")
-    assert f" venue materialize {BEYOND} --withdraw\n" in done(home, "status", "--problems")
+    problems = venue(home, "status", "--problems")
+    assert problems.code == 1
+    assert f" venue materialize {BEYOND} --withdraw\n" in problems.out
     done(home, "materialize", BEYOND, "--withdraw")
     assert dates_of(home) == dates_of(home, "--published") == [DAY]
     assert BEYOND not in done(home, "status")
@@ -160,8 +162,8 @@ def test_figures_whose_segments_are_gone_stay_until_somebody_says_so(home: Path)
     for folder in (home / "landing").glob(f"*/event_date={LAST}"):
         folder.rename(home / "elsewhere" / folder.parent.name)
     said = done(home, "status")
-    assert "the segments that it was computed from are gone from landing/" in said
-    assert f"Next: bring its segments back to landing/, or venue materialize {LAST} --withdraw\n" in said
+    assert "orders that it was computed from are gone from landing/" in said
+    assert f"Next: bring its segments back to landing/ (is its disk there?), or venue materialize {LAST} --wi" in said
     is_refused(venue(home, "materialize", LAST), f"venue materialize {LAST} --withdraw takes out what was computed")
     assert dates_of(home) == dates_of(home, "--published") == [DAY, LAST]
     done(home, "materialize", LAST, "--withdraw")
@@ -175,6 +177,60 @@ def test_a_landing_of_which_nothing_is_there_costs_no_figures(home: Path) -> Non
         is_refused(venue(home, *line.split()), f"nothing at all landed in {home / 'landing'}: look whether it is there")
     assert f"Next: look at {home / 'landing'}: nothing of what these dates were computed from" in done(home, "status")
     assert files(home / "lake", home / "published") == before
+
+
+@pytest.fixture
+def without_orders(home: Path) -> Path:
+    """All three days are computed; then the orders of the second landed one are taken away."""
+    done(home, "materialize", f"{CLOSED}...{LAST}")
+    (home / "landing" / "orders" / f"event_date={LAST}").rename(home / "elsewhere")
+    return home
+
+
+def orders_of(home: Path) -> list[str]:
+    figures = (
+        "SELECT event_date, sum(completed_orders) AS n FROM primary_metrics GROUP BY ALL HAVING n > 0 ORDER BY ALL"
+    )
+    return [row.partition(",")[0] for row in done(home, "query", figures, "--format", "csv").split()[1:]]
+
+
+def test_a_single_stream_that_is_gone_costs_no_figures(without_orders: Path) -> None:
+    home = without_orders
+    before = files(home / "lake", home / "published")
+    ended = venue(home, "status", "--problems")
+    assert ended.code == 1
+    assert "raw_orders: the segments of orders that it was computed from are gone from landing/" in ended.out
+    first = ended.out.partition("Next: ")[2].splitlines()[0]
+    assert first == f"bring its segments back to landing/ (is its disk there?), or venue materialize {LAST} --withdraw"
+    doctor = venue(home, "doctor")
+    assert doctor.code == 1
+    assert f"the segments of orders that it was computed from are gone from landing/: {LAST}" in doctor.out
+    for line in (f"materialize {LAST}", f"rerun --date {LAST}"):
+        is_refused(venue(home, *line.split()), f"{LAST}: the segments of orders ", "bring them back", "--withdraw")
+    with open_instance(Home(home)) as instance:
+        failed = in_the_ui(Home(home), instance, [date.fromisoformat(LAST)])[0]
+    assert failed.errors[date.fromisoformat(LAST)].startswith("raw_boundary_counts: the segments of orders ")
+    assert f"Left out: {LAST}" in done(home, "rerun", "--failed")
+    assert files(home / "lake", home / "published") == before
+    (home / "elsewhere").rename(home / "landing" / "orders" / f"event_date={LAST}")
+    assert done(home, "status", "--problems") == "Every date is fresh\n"
+    assert orders_of(home) == [DAY, LAST]
+
+
+def test_the_dates_around_a_stream_that_is_gone_are_computed(without_orders: Path) -> None:
+    said = done(without_orders, "materialize", f"{DAY}...{LAST}")
+    assert f"Left out: {LAST}, because the segments of orders that it was computed from are gone from landing/" in said
+    assert f"Materialized {DAY}...{CLOSED} in 1 run" in said
+    assert f"Materialized {LAST} in 1 run" in done(without_orders, "rerun", "--date", LAST, "--from", "sessions")
+    assert orders_of(without_orders) == [DAY, LAST]
+
+
+def test_a_single_stream_that_was_taken_back_is_withdrawn(without_orders: Path) -> None:
+    said = done(without_orders, "materialize", LAST, "--withdraw")
+    assert f"Taken as taken back: orders of {LAST}; the date is computed from what is left\n" in said
+    assert f"Materialized {LAST} in 1 run" in said
+    assert orders_of(without_orders) == [DAY]
+    assert done(without_orders, "status", "--problems") == "Every date is fresh\n"
 
 
 def test_a_date_with_landed_data_cannot_be_withdrawn(home: Path) -> None:

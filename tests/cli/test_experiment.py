@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from statistics import NormalDist
 
 import pyarrow.parquet as pq
 import pytest
 
+from edge_collector.event_time import event_date
 from tests.cli.commands import SITE, done, empty_home, is_refused, venue
 from tests.experiments.lab import put
+from venue_assets.cli.doctor import examine
 from venue_assets.home import Home
 
 Z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
@@ -146,6 +148,31 @@ def test_the_state_of_an_experiment_goes_by_the_date(tmp_path: Path, on: str, st
     )
     (tmp_path / "site.toml").write_text(text)
     assert row_of(done(tmp_path, "experiment", "list", "--date", on), "welcome_screen")[-2] == state
+
+
+@pytest.mark.parametrize("newest", [None, 1, 0], ids=["no shares at all", "yesterday's", "today's"])
+def test_a_bandit_without_shares_for_today_goes_on_with_the_fixed_ones_and_that_is_told(
+    tmp_path: Path, newest: int | None
+) -> None:
+    """As after a day on which nothing landed: nobody can know how the arms did then."""
+    home = empty_home(tmp_path)
+    today = event_date(datetime.now(UTC), "Asia/Shanghai", time(4))
+    dates = f"first_date = {today - timedelta(days=9)}\nlast_date = {today + timedelta(days=9)}"
+    site = SITE.read_text().replace("first_date = 2026-01-08\nlast_date = 2026-02-28", dates)
+    (home / "site.toml").write_text(site.replace("floor = 0.15", "fixed_shares = [0.5, 0.25, 0.25]\nfloor = 0.15"))
+    if newest is not None:
+        at = home / "published" / "allocations" / "voucher" / f"{today - timedelta(days=newest)}.json"
+        at.parent.mkdir(parents=True)
+        at.touch()
+    age = f" (the newest are for {today - timedelta(days=1)})" if newest else ""
+    said = (
+        f"no shares for today, {today}{age}: gateways go on with the fixed ones (none 50.0 %, tea 25.0 %, "
+        "second_half_price 25.0 %) until there are, and each record says so"
+    )
+    assert (said in said_by(home, "show voucher")) == (newest != 0)
+    assert "no shares" not in said_by(home, "show welcome_screen")
+    found = [f for f in examine(Home(home)) if f.subject == "experiment voucher"]
+    assert [(f.level, f.found) for f in found] == ([("warning", said)] if newest != 0 else [])
 
 
 def test_a_size_can_be_asked_from_figures_alone(bare: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -46,7 +47,10 @@ SAME: Final[dict[str, dict[str, str]]] = {
 
 @pytest.fixture(scope="module")
 def model(published: Con, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    folder: Path = tmp_path_factory.mktemp("model")
+    return model_of(published, tmp_path_factory.mktemp("model"))
+
+
+def model_of(published: Con, folder: Path) -> Model:
     write_project(folder, publication_id="000001-0123456789ab")
     tables = {table.name: published.sql(f"FROM star.{table.name}").to_arrow_table().to_pydict() for table in star()}
     return for_queries(Model.of(folder, tables))
@@ -73,6 +77,27 @@ def test_dax_answers_what_sql_answers(published: Con, model: Model, name: str) -
         return Counter(tuple(comparable(row[column]) for column in columns) for row in rows)
 
     assert lines(found) == lines(expected)
+
+
+@pytest.mark.parametrize(
+    "silent", [["fact_count"], ["fact_count", "fact_session"], ["fact_session", "fact_order_line"]]
+)
+def test_last_week_is_the_same_where_some_devices_were_silent_on_its_last_date(
+    published: Con, tmp_path: Path, silent: list[str]
+) -> None:
+    question = BY_NAME["data_of_last_week"]
+    published.execute("BEGIN")
+    try:
+        for fact in silent:
+            published.execute(
+                f"DELETE FROM star.{fact} WHERE event_date >= (SELECT max(event_date) - 1 FROM metrics.primary_metrics)"
+            )
+        by_sql = published.sql(question.sql).to_arrow_table().to_pylist()
+        by_dax = answer(model_of(published, tmp_path), question.dax)
+    finally:
+        published.execute("ROLLBACK")
+    assert {comparable(row["event_date"]) for row in by_dax} == {comparable(row["event_date"]) for row in by_sql}
+    assert set(re.findall(r"List.Max\((fact_\w+)", question.m)) == set(re.findall(r"MAX\((fact_\w+)", question.dax))
 
 
 def test_dax_counts_who_is_inside_at_full_hours(published: Con, model: Model) -> None:

@@ -313,7 +313,8 @@ def test_the_picture_shows_nodes_and_leaves_and_no_markup_of_others(tmp_path: Pa
     texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
     assert not [element for element in root.iter() if "script" in element.tag]
     assert any("<script>" in text for text in texts)
-    assert {"segment", "p < 0.001", "leaf 2", "leaf 3", "n = 201", "general_keep"} <= set(texts), texts
+    # Covariates and segments by their names.
+    assert {"Segment", "p < 0.001", "leaf 2", "leaf 3", "n = 201", "General keep"} <= set(texts), texts
     assert ElementTree.fromstring(picture(table.slice(0, 0))) is not None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,8 +25,9 @@ from venue_assets.lake.landing_index import LandingIndex
 from venue_assets.lake.reference import References
 from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
 from venue_assets.simulate import Options, simulate
-from venue_assets.tables.catalogue import REFERENCES, catalogue
+from venue_assets.tables.catalogue import catalogue
 from venue_assets.tables.experiments import improvement_hypotheses
+from venue_assets.tables.references import REFERENCES
 
 TODAY = date(2026, 3, 1)
 DATES = [TODAY - timedelta(days=n) for n in reversed(range(28))]
@@ -151,7 +153,10 @@ def test_segments_and_leaves_are_groups_too() -> None:
     leaf = past.finding("leaf", "conversion")
     assert "general_keep" in leaf["subject"]
     assert "hour <= 12" in leaf["subject"]
-    assert leaf["finding_zh"].startswith(f"叶节点「{leaf['subject']}」的到访：转化率 ")
+    # The rule as people say it; as the tree has it, it is the subject.
+    rule = "hour of the visit until 12:59 and segment General keep (or unknown)"
+    assert leaf["finding"].startswith(f"visits of the group with {rule}: conversion ")
+    assert leaf["finding_zh"].startswith("到访时段为 12:59 及以前，且分群为一般保持（或未知）这一群体的到访：转化率 ")
     assert leaf["observed"] == pytest.approx(0.1, abs=0.03)
     # The venue's visits are taken until the bandit has matured.
     assert f"first_date = {TODAY + 10 * DAY}\n" in leaf["block"]
@@ -176,7 +181,7 @@ def test_people_who_were_not_there_before_are_the_segment_new_as_everywhere(
             past.visit(day, n, 12, 8.0 * (dice.random() < (0.4 if n % 2 else 0.1)), **known)
     found = past.finding("segment", "conversion")
     assert found["subject"] == "new"
-    new = "visits of segment new, people not there in the 365 dates before"
+    new = "visits of segment New, people not there in the 365 dates before"
     assert found["finding"].startswith(f"{new}, {reach}: conversion")
     assert found["finding_zh"].startswith(f"新访客（此前 365 天未到访者，{reach_zh}）分群的到访：转化率")
 
@@ -369,15 +374,20 @@ def test_names_cannot_break_out_of_the_block(tmp_path: Path) -> None:
         assert load_site(tmp_path / "site.toml").experiments[-1].venue_id == odd
 
 
-def test_what_takes_more_than_a_year_has_no_block() -> None:
+def test_what_takes_longer_than_a_quarter_is_said_to_be_out_of_reach_and_why() -> None:
     past = visits(lambda hour: 0.05 if hour == 13 else 0.2)
     for row in past.tables["primary_metrics"]:
-        row["pv"] = 4
+        row["pv"] = 40
     found = past.finding("hour", "conversion")
-    assert found["days"] > 365
+    assert 90 < found["days"] < 365
     assert found["block"] is None
-    assert found["finding"].endswith("; more than 365 days are too long for a test, so there is no block.")
-    assert found["finding_zh"].endswith("超过 365 天，不宜测试，故不提供配置。")
+    assert "worth testing" not in found["finding"]
+    assert re.search(r"; out of reach of a test: to show \+[\d.]+ points of conversion takes", found["finding"])
+    assert found["finding"].endswith(
+        f"takes {found['required_n']:,} visits per arm, about {found['days']} days at the present traffic, and "
+        "more than 90 days are too long."
+    )
+    assert found["finding_zh"].endswith(f"按目前客流约需 {found['days']} 天，超过 90 天则过长。")
 
 
 # The control sample ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from edge_collector.segment import SEGMENT_SUFFIX, folder, segment_of, write_segment
+from tests.conftest import compute
 from venue_assets.graph.build import build_definitions
 from venue_assets.graph.instance import open_instance
 from venue_assets.graph.process import PROCESS_TAG
@@ -22,10 +23,12 @@ from venue_assets.lake.landing_index import scan
 DAY = date(2026, 1, 5)
 
 
-def land(home: Home, day: date, first: int, *, boot: str = "b1", text: str = "x", age: float = 60) -> Path:
+def land(
+    home: Home, day: date, first: int, *, stream: str = "orders", boot: str = "b1", text: str = "x", age: float = 60
+) -> Path:
     """Land a segment of one (malformed, here that does not matter) line, as if `age` seconds ago."""
     manifest = write_segment(
-        home.landing, stream="orders", event_date=day, gateway_id="g1", boot_id=boot, lines=[text.encode()],
+        home.landing, stream=stream, event_date=day, gateway_id="g1", boot_id=boot, lines=[text.encode()],
         seqs=[first], created_at=datetime(2026, 1, 6, tzinfo=UTC),
     )  # fmt: skip
     grow_old(manifest, age)
@@ -45,6 +48,8 @@ class Ticks:
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home, self.instance, self.cursor = home, instance, None
+        self.keys: list[str] = []
+        """Of all runs that were asked for: Dagster launches none twice of the same key."""
         definitions = build_definitions(home, lineage=False, sensor_waits=0)
         self.sensor = definitions.resolve_sensor_def("landing")
         self.repository = definitions.get_repository_def()
@@ -56,6 +61,8 @@ class Ticks:
         )
         result = self.sensor.evaluate_tick(context)
         self.cursor = result.cursor
+        self.idle = result.skip_message or ""
+        self.keys += [str(request.run_key) for request in result.run_requests or []]
         return sorted(str(request.partition_key) for request in result.run_requests or [])
 
 
@@ -99,6 +106,42 @@ def test_landed_again_with_other_content_launches_the_date(home: Home, ticks: Ti
     land(home, DAY, 1, text="x")
     assert ticks.tick() == ["2026-01-05"]
     land(home, DAY, 1, text="y", age=30)
+    assert ticks.tick() == ["2026-01-05"]
+
+
+def test_content_that_comes_back_after_other_content_is_launched_again(home: Home, ticks: Ticks) -> None:
+    for age, text in ((60, "x"), (50, "y"), (40, "x"), (30, "y")):
+        land(home, DAY, 1, text=text, age=age)
+        assert ticks.tick() == ["2026-01-05"]
+    assert len(set(ticks.keys)) == 4, "a run_key is never launched twice"
+
+
+@pytest.mark.parametrize("away", ["orders/event_date=2026-01-05", "orders", "."])
+def test_a_landing_that_is_not_there_for_a_while_launches_nothing(home: Home, ticks: Ticks, away: str) -> None:
+    """As where a share is unmounted for a minute: what is left would be taken for all there is."""
+    for stream in ("orders", "face_visits"):
+        land(home, DAY, 1, stream=stream)
+    assert ticks.tick() == ["2026-01-05"]
+    compute(home, DAY)
+    there = home.landing / away
+    (there if away != "." else home.landing).rename(home.root / "away")
+    assert ticks.tick() == []
+    assert "segments of 1 are gone from the landing" in ticks.idle
+    (home.root / "away").rename(there if away != "." else home.landing)
+    assert ticks.tick() == []
+    assert "gone" not in ticks.idle
+
+
+def test_what_lands_beside_a_stream_that_is_gone_waits_for_it(home: Home, ticks: Ticks) -> None:
+    for stream in ("orders", "face_visits"):
+        land(home, DAY, 1, stream=stream)
+    compute(home, DAY)
+    assert ticks.tick() == []
+    (home.landing / "orders").rename(home.root / "away")
+    land(home, DAY, 2, stream="face_visits")
+    land(home, DAY + timedelta(days=1), 3, stream="face_visits")
+    assert ticks.tick() == ["2026-01-06"], "another date does not wait"
+    (home.root / "away").rename(home.landing / "orders")
     assert ticks.tick() == ["2026-01-05"]
 
 
@@ -159,8 +202,6 @@ def test_a_changed_date_outside_of_the_partitions_is_left_alone(home: Home, tick
 
 
 def test_what_was_computed_before_the_sensor_ever_ran_is_not_launched(home: Home, ticks: Ticks) -> None:
-    from tests.conftest import compute
-
     land(home, DAY, 1)
     compute(home, DAY)
     assert ticks.tick() == []

@@ -27,6 +27,13 @@ REPORT_DAMAGES = [
         '"Entity": "fact_session"',
     ),
     in_visual(
+        "a visual shows a measure that is always blank there",
+        "pieces_by_category: shows [Visits (PV)], which is always blank by fact_order_line[category_id]",
+        "customers/pieces_by_category",
+        '"Property": "Pieces sold"',
+        '"Property": "Visits (PV)"',
+    ),
+    in_visual(
         "a visual sums up in an unknown way", "sums up by 99", "experiments/samples", '"Function": 4', '"Function": 99'
     ),
     in_visual(
@@ -133,6 +140,12 @@ REPORT_DAMAGES = [
         replaced(f"{PAGES}/overview/page.json", '"width": 1280\n}', '"width": '),
     ),
     Damage("the theme is gone", "the theme Venue.json is not there", "lint", removed("Venue.Report/StaticResources")),
+    Damage(
+        "the theme has a colour that is hardly seen on white",
+        "Venue.json: #56B4E9 stands out from white by 2.3 to 1; 3 to 1 is expected",
+        "lint",
+        replaced("Venue.Report/StaticResources/RegisteredResources/Venue.json", "#0072B2", "#56B4E9"),
+    ),
     Damage(
         "the theme is named otherwise",
         "PBIR_THEME_FILE_NAME_MISMATCH",

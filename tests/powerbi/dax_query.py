@@ -237,6 +237,12 @@ def _times(here: Query, one: Expression, other: Expression) -> Any:
     return BLANK if BLANK in (a, b) else a * b
 
 
+def _largest(here: Query, *of: Expression) -> Any:
+    """Of a column, or of two values."""
+    values = here.known(*of) if len(of) == 1 else [v for v in map(here.evaluate, of) if v is not BLANK]
+    return max(values, default=BLANK)
+
+
 def _text(here: Query, one: Expression, other: Expression) -> str:
     return "".join("" if v is BLANK else str(v) for v in (here.evaluate(one), here.evaluate(other)))
 
@@ -244,7 +250,7 @@ def _text(here: Query, one: Expression, other: Expression) -> str:
 SCALARS: Final[Mapping[str, Callable[..., Any]]] = {
     "AVERAGEX": lambda here, table, each: mean(here.over(table, each)),
     "LOOKUPVALUE": Query.looked_up,
-    "MAX": lambda here, column: max(here.known(column), default=BLANK),
+    "MAX": _largest,
     "MIN": lambda here, column: min(here.known(column), default=BLANK),
     "SUMX": lambda here, table, each: total(here.over(table, each)),
     "-": _arithmetic(operator.sub),

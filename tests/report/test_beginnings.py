@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 
 import duckdb
 
-from tests.report.conftest import LAST, cards, section, words_of
+from tests.report.conftest import LAST, Look, cards, section, words_of
 from venue_assets.report import render
 from venue_assets.report.figures import SETTLED
 
@@ -52,7 +53,7 @@ def test_sales_are_those_of_a_year_when_there_is_a_year_of_records(writable: Dat
     said = words_of(section(render(writable, LAST), "venue-harbour"))
     assert "of the sales since 5 Jan" in said
     assert "of a year" not in said
-    assert "Records begin on Monday, 5 Jan 2026." in said
+    assert "Records begin on Monday, 5 Jan 2026: to keep or win back is who bought early in these 9 dates." in said
     assert "were not known before, as records begin on 5 Jan." in said
     assert "1月5日以来已识别顾客销售额的" in render(writable, LAST, language="zh")
     older_by(writable, 365)
@@ -60,3 +61,38 @@ def test_sales_are_those_of_a_year_when_there_is_a_year_of_records(writable: Dat
     assert "of the sales of a year to known customers" in said
     assert "have left the window of 365 dates." in said
     assert "Records begin" not in said
+
+
+def test_nobody_is_to_be_won_back_before_there_is_a_week_of_records(writable: Database) -> None:
+    """On the first date all have bought equally lately, and the definition calls the last of equals late."""
+    for day in (FIRST, date(2026, 1, 10)):
+        for language, held in (("en", "Segments are held back until there are 7 dates"), ("zh", "满 7 天后才显示分群")):
+            said = words_of(section(render(writable, day, language=language), "venue-harbour"))
+            assert held in said
+            assert not {"Important win back", "重要挽留"} & set(said.split())
+            assert "win back →" not in said
+    assert "Important win back" in words_of(section(render(writable, date(2026, 1, 11)), "venue-harbour"))
+
+
+def test_the_first_date_is_not_drawn_as_if_it_were_many(look: Look, writable: Database) -> None:
+    page = render(writable, FIRST)
+    said = words_of(section(page, "venue-harbour"))
+    assert re.search(r"5 Jan, from \d\d:00, was the busiest hour: [\d,]+ visits", said)
+    assert "on average" not in said
+    assert "of a year" not in said
+    assert "had been there before," in said
+    assert "everybody counts as new" in said
+    assert "Too early to tell: records begin on 5 Jan" in said
+    looked = look(page)
+    weekdays = looked.page.locator("#venue-harbour figure").filter(has_text="busiest hour").locator("svg text")
+    assert set(weekdays.all_text_contents()) & {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"} == {"Mon"}
+
+
+def test_columns_of_few_dates_are_not_wide(look: Look, writable: Database) -> None:
+    looked = look(render(writable, FIRST + timedelta(days=1)))
+    drawn = looked.page.locator("#venue-harbour figure").filter(has_text="had been there before").locator(".chart")
+    widest = drawn.evaluate(
+        "e => Math.max(...[...e.querySelectorAll('.mark-rect.role-mark path')].map(p => p.getBBox().width)) / "
+        "e.getBoundingClientRect().width"
+    )
+    assert 0.03 < widest < 0.125

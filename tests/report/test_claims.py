@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import date
 
@@ -10,6 +9,8 @@ import duckdb
 import pytest
 
 from tests.report.conftest import LAST, cards, section, words_of
+from tests.report.test_looks import grown
+from venue_assets.dictionary.questions import questions
 from venue_assets.pictures import funnel
 from venue_assets.report import render
 from venue_assets.report.wording import Words
@@ -74,11 +75,7 @@ def test_badge_sentence_and_title_are_about_the_same_arm(
 
 @pytest.mark.parametrize("decided", [True, False])
 def test_a_tree_tells_no_p_value_before_the_verdict(writable: Database, decided: bool) -> None:
-    leaf = {"children": [], "split": None, "n": 9, "prediction": 0.5, "tests": {}}
-    split = {"column": "hour", "cut": 12, "levels": None, "other_levels": None}
-    root = leaf | {"id": 1, "children": [2, 3], "split": split, "tests": {"hour": {"p_value": 0.0001}}}
-    tree = json.dumps({"nodes": [root, leaf | {"id": 2}, leaf | {"id": 3}]})
-    writable.execute("UPDATE experiments.context_tree SET tree = $1 WHERE experiment_id = 'voucher'", [tree])
+    grown(writable, "hour")
     if decided:
         verdict(writable, "tea", 0.02, significant=True)
     part = render(writable, LAST).partition('id="experiment-voucher"')[2].partition('class="experiment"')[0]
@@ -113,7 +110,7 @@ def test_anonymous_orders_are_named_beside_payers(writable: Database) -> None:
 
 def test_the_drawn_funnel_claims_no_more(writable: Database) -> None:
     writable.execute(f"UPDATE {ROWS} SET pv = pf_entrance + 1, gmv_anonymous = 1")
-    drawn = funnel.picture(writable.execute(f"FROM {ROWS} WHERE event_date = '{LAST}'").to_arrow_table())
+    drawn = funnel.picture(writable.sql(f"FROM {ROWS} WHERE event_date = '{LAST}'").to_arrow_table())
     assert drawn.count("(more than above: people were missed)") == 2
     assert "known people paid" in drawn
     assert "of it anonymous" in drawn
@@ -237,3 +234,14 @@ def test_what_might_be_tried_is_a_sentence(writable: Database) -> None:
     writable.execute("UPDATE experiments.improvement_hypotheses SET finding = 'visits of few: less'")
     page = render(writable, LAST)
     assert "visits of few: less" not in page
+
+
+def test_the_activity_card_and_the_dictionarys_question_each_say_which_days_they_compare(writable: Database) -> None:
+    """One takes the same weekdays, the other all dates: their figures differ, and neither may look like a mistake."""
+    card = words_of(render(writable, "winter_fair"))
+    assert "both over the weekdays that the two have" in card
+    assert "takes all dates of the activity and of the four weeks before, whatever their weekday" in card
+    (asked,) = (q for q in questions() if q.name == "activity_against_before")
+    assert "All dates count, whatever their weekday." in asked.reading.en
+    assert "the report's activity card" in asked.reading.en
+    assert "报告中的活动卡片" in asked.reading.zh

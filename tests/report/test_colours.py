@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from tests.report.conftest import LAST, Look, reading
 from venue_assets.home import Home
-from venue_assets.pictures.colours import ARMS, BLUE, DEEP, GREY, SKY, VERMILION
+from venue_assets.pictures.colours import ARMS, BLUE, DEEP, GREY, SEEN, SKY, VERMILION, against_white
+from venue_assets.powerbi.theme import theme
 from venue_assets.report import render
 
 Vector = NDArray[np.float64]
-SEEN: Final = 3.0
-"""WCAG AA of shapes."""
 APART: Final = 0.12
 """Of Okabe and Ito's nine, with a grey in the place of white, the nearest are 0.02 apart."""
 
@@ -52,17 +51,18 @@ def light(colour: str) -> Vector:
     return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
 
 
-def against_white(colour: str) -> float:
-    return float(1.05 / (np.dot((0.2126, 0.7152, 0.0722), light(colour)) + 0.05))
-
-
 def apart(one: str, other: str, vision: str) -> float:
     a, b = (OKLAB @ np.cbrt(CONES @ np.clip(VISIONS[vision] @ light(c), 0, 1)) for c in (one, other))
     return float(np.linalg.norm(a - b))
 
 
 def test_every_colour_stands_out_from_white() -> None:
-    for colour in {*ARMS, BLUE, VERMILION, GREY, SKY, DEEP}:
+    """The theme of Power BI has no others."""
+    assert (against_white("#FFFFFF"), against_white("#000000")) == (1, 21)
+    assert against_white("#767676") == pytest.approx(4.54, abs=0.005)  # WCAG's own example
+    colours = {*ARMS, BLUE, VERMILION, GREY, SKY, DEEP}
+    assert set(theme()["dataColors"]) <= colours
+    for colour in colours:
         assert against_white(colour) >= SEEN, colour
 
 

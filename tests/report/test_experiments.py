@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from math import ceil
 
 import duckdb
 import pytest
 
-from tests.report.conftest import LAST, words_of
+from tests.report.conftest import LAST, section, words_of
 from tests.report.test_damage import refuse
+from tests.report.test_looks import grown
+from venue_assets.methods.context_groups import rules
 from venue_assets.report import render
 
 Database = duckdb.DuckDBPyConnection
@@ -68,42 +69,54 @@ def test_a_gateway_that_follows_a_plan_is_said_to(writable: Database, followed: 
     assert "The gateway followed a plan on 1 of 6 dates." in voucher(writable)
 
 
-@pytest.mark.parametrize(
-    ("rule", "said"),
-    [
-        ("everybody", "所有访客"),
-        (
-            "segment in general_keep, new (or unknown) and 10 < hour <= 14",
-            "分群为一般保持、新访客（或未知），且 10 < 小时 <= 14",
+def test_the_rule_of_a_group_is_said_in_words_and_in_the_language_of_the_page(writable: Database) -> None:
+    for rule, en, zh in (
+        ("everybody", "Everybody", "所有访客"),
+        *zip(
+            rules(grown(writable, "segment"), ["segment"]).values(),
+            ("Segment General keep", "Segment New (or unknown)"),
+            ("分群为一般保持", "分群为新访客（或未知）"),
+            strict=True,
         ),
-        (
-            "category in happy_hour, salt and pepper and hour > 9",
-            "Category in happy_hour、salt and pepper，且 小时 > 9",
-        ),
-    ],
-)
-def test_the_rule_of_a_group_is_said_in_the_language_of_the_page(writable: Database, rule: str, said: str) -> None:
-    writable.execute("UPDATE experiments.bandit_allocations SET rule = $1", [rule])
-    chinese = render(writable, LAST, language="zh")
-    assert said in of_experiment(chinese, "voucher").replace("&lt;", "<").replace("&gt;", ">")
+    ):
+        writable.execute("UPDATE experiments.bandit_allocations SET rule = $1", [rule])
+        assert re.search(rf"second_half_price {re.escape(en)} [\d,]+ ", voucher(writable))
+        assert re.search(
+            rf"second_half_price {zh} [\d,]+ ", of_experiment(render(writable, LAST, language="zh"), "voucher")
+        )
 
 
-def test_how_long_it_takes_is_told_by_the_pace_so_far_and_by_the_plan(writable: Database) -> None:
-    lacking = dict(
-        writable.execute(
-            "SELECT arm, samples_needed FROM experiments.sample_size_checks WHERE experiment_id = 'voucher' "
-            f"AND event_date = '{LAST}'"
-        ).fetchall()
-    )
-    ((units, dates),) = writable.execute(
-        "SELECT count(DISTINCT unit_id), 6 FROM clean.assignments WHERE experiment_id = 'voucher' "
-        f"AND event_date > DATE '{LAST}' - 7"
+def test_a_plan_by_another_tree_keeps_its_rule_as_it_was_written_down(writable: Database) -> None:
+    writable.execute("UPDATE experiments.bandit_allocations SET rule = 'category in happy_hour and hour > 9'")
+    assert "category in happy_hour and hour > 9" in voucher(writable).replace("&gt;", ">")
+
+
+def test_how_long_it_takes_has_one_answer_that_of_the_gate(writable: Database) -> None:
+    ((days,),) = writable.execute(
+        "SELECT max(days_needed) FROM experiments.sample_size_checks WHERE experiment_id = 'voucher' "
+        f"AND event_date = '{LAST}'"
     ).fetchall()
-    shares = plan(writable, NEXT)
-    days = max(ceil(n / (units / dates * shares[arm])) for arm, n in lacking.items())
     said = voucher(writable)
-    assert re.search(r"about [\d,]+ more days at the pace of the last 7 dates", said)
-    assert f"by the shares planned for 14 Jan, it takes about {days:,} days." in said
+    told = set(re.findall(r"about ([\d,]+) (?:more )?days?", said))
+    assert told == {f"{days:,}"}
+    assert "No plan was followed so far; once one is, arms to which it gives less fill more slowly." in said
+    writable.execute(f"UPDATE clean.assignments SET allocation_id = 'a' WHERE event_date = '{LAST}'")
+    assert "No plan was followed so far" not in voucher(writable)
+
+
+def test_what_no_test_can_tell_in_time_is_not_among_what_to_try(writable: Database) -> None:
+    writable.execute("DELETE FROM experiments.improvement_hypotheses")
+    for rank, (finding, block) in enumerate((("within reach.", "[[experiments]]"), ("out of reach.", None)), 1):
+        writable.execute(
+            "INSERT INTO experiments.improvement_hypotheses BY NAME SELECT $1::DATE AS event_date, 'harbour' AS "
+            "venue_id, $2 AS rank, $3 AS finding, $3 AS finding_zh, $4 AS block",
+            [LAST, rank, finding, block],
+        )
+    page = section(render(writable, LAST), "venue-harbour")
+    to_try, _, beyond = page.partition("What to try next")[2].partition("</ol>")
+    assert "Within reach." in to_try
+    assert "Out of reach." not in to_try
+    assert "no test would tell in time whether that can change: Out of reach." in words_of(beyond)
 
 
 def test_a_verdict_rests_on_the_units_of_its_date_and_those_since_are_told_apart(writable: Database) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
 from tests.report.conftest import LAST, Look, Looked, reading, section, words_of
 from venue_assets.home import Home
+from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
 from venue_assets.report import render
 from venue_assets.semantic_layer.metrics import Language
 
@@ -61,7 +63,7 @@ def test_the_most_people_inside_are_counted_from_entry_to_entry(home: Home) -> N
     most = max(sum(came <= at < went for came, went in stays) for at, _ in stays)
     said = words_of(section(page, "venue-harbour"))
     assert f"At most {most} recognised people were inside at once, at " in said
-    assert "Recognised people only, between entry and leave: the line every 10 minutes, the peak to the second." in said
+    assert "between entry and leave: a point every 10 minutes, and the peak, its time to the minute." in said
     assert re.search(r"The terminal recognised \d+ % of those who walked in; more were inside than this\.", said)
 
 
@@ -84,22 +86,94 @@ def test_nothing_is_cut_on_a_telephone(look: Look, pages: Pages, subject: date |
 
 
 def test_a_tree_is_words_where_there_is_no_width_for_it(look: Look, writable: duckdb.DuckDBPyConnection) -> None:
-    import json
-
-    leaf: dict[str, Any] = {"children": [], "split": None, "n": 9, "prediction": 0.5, "tests": {}}
-    levels = {"levels": ["general_keep", "general_value"], "other_levels": ["new", "visitor"]}
-    root = leaf | {"id": 1, "children": [2, 3], "split": {"column": "segment", "cut": None} | levels}
-    tree = {"nodes": [root | {"tests": {"segment": {"p_value": 0.01}}}, leaf | {"id": 2}, leaf | {"id": 3}]}
-    writable.execute("UPDATE experiments.context_tree SET tree = $1", [json.dumps(tree)])
+    grown(writable, "segment")
     page = render(writable, LAST)
     narrow, wide = look(page, 390), look(page, 1280)
     assert not narrow.page.locator(".drawing").first.is_visible()
     assert wide.page.locator(".drawing").first.is_visible()
     said = narrow.page.locator(".outline").first.inner_text()
-    assert re.search(r"General keep, General value: group 2, n = 9.*\n?.*New, Visitor: group 3, n = 9", said, re.DOTALL)
+    assert re.search(r"General keep: group 2, n = 400.*\n?.*New: group 3, n = 400", said, re.DOTALL)
     chinese = render(writable, LAST, language="zh").partition('class="outline"')[2].partition("</ul></li>")[0]
-    assert "一般保持、一般价值：群体 2，n = 9，均值 0.5" in chinese
+    assert "一般保持：群体 2，n = 400，均值 20.0%" in chinese
     assert not re.search("[,:]", words_of(chinese))
+
+
+def test_nodes_and_branches_of_a_tree_are_called_as_people_call_them(
+    look: Look, writable: duckdb.DuckDBPyConnection
+) -> None:
+    for column, en, zh in (
+        ("segment", {"Segment", "General keep", "New"}, {"分群", "一般保持", "新访客"}),
+        ("usual_weekday", {"Usual weekday", "Mon to Fri", "Sat to Sun"}, {"惯常星期", "周一至周五", "周六至周日"}),
+        ("hour", {"Hour of the visit", "until 5:59", "from 6:00"}, {"到访时段", "5:59 及以前", "6:00 起"}),
+        (
+            "mean_dwell_seconds",
+            {"Mean visit length", "at most 0.1 min", "more than 0.1 min"},
+            {"平均停留时长", "不超过 0.1 分钟", "超过 0.1 分钟"},
+        ),
+    ):
+        grown(writable, column)
+        for language, said in (("en", en), ("zh", zh)):
+            drawn = set(look(render(writable, LAST, language=language)).each(".drawing text", "e => e.textContent"))
+            assert said < drawn
+            assert column not in drawn
+
+
+def grown(con: duckdb.DuckDBPyConnection, column: str) -> ConditionalInferenceTree:
+    """A tree of two leaves that asks for this covariate alone, in the place of the bandit's."""
+    n = 800
+    first = [i % 2 == 0 for i in range(n)]
+    values = [("general_keep" if f else "new") if column == "segment" else 5 if f else 6 for f in first]
+    response = [float(i // 2 % 10 < (2 if f else 7)) for i, f in enumerate(first)]
+    tree = ConditionalInferenceTree(maxdepth=1).fit(pl.DataFrame({column: values}), pl.Series(response))
+    con.execute("UPDATE experiments.context_tree SET tree = $1", [json.dumps(tree.to_dict())])
+    return tree
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_of_a_chart_touches_another_and_no_line_goes_through_one(
+    look: Look, writable: duckdb.DuckDBPyConnection, language: Language, width: int
+) -> None:
+    writable.execute(
+        "UPDATE experiments.experiment_verdicts SET status = 'verdict', analysed_on = $1, level = 0.95, "
+        "control_mean = 0.129, arm_mean = 0.154, effect = 0.025, low = 0.01, high = 0.041, p_value = 0.0012, "
+        "significant = true",
+        [LAST],
+    )
+    looked = look(render(writable, LAST, language=language), width)
+    assert looked.page.locator(".chart svg text", has_text="greeting − plain").count() == 1
+    assert looked.page.evaluate(_TOUCHING) == []
+
+
+_TOUCHING = """() => [...document.querySelectorAll('.chart svg')].flatMap(svg => {
+  const box = e => { const r = e.getBoundingClientRect();  // of a letter without its leading
+    return [r.left, r.top + 2, r.right, r.bottom - 2]; };
+  const cut = ([a, b, c, d], [e, f, g, h]) => a < g && e < c && b < h && f < d;
+  const texts = [...svg.querySelectorAll('text')].filter(t => t.textContent && t.getAttribute('opacity') !== '0')
+    .filter((t, n, all) => !all.slice(0, n).some(o => o.textContent === t.textContent &&
+      o.getAttribute('transform') === t.getAttribute('transform')));  // once more on white
+  const lines = [...svg.querySelectorAll('.mark-rule.role-mark line')];
+  return texts.flatMap((t, n) => [...texts.slice(n + 1), ...lines].filter(o => cut(box(t), box(o)))
+    .map(o => `${t.textContent} | ${o.textContent || o.getAttribute('stroke')}`));
+})"""
+
+
+def test_no_name_of_a_column_is_broken_on_a_telephone(look: Look, writable: duckdb.DuckDBPyConnection) -> None:
+    writable.execute(
+        "INSERT INTO raw.refused_segments BY NAME SELECT $1::DATE AS event_date, 'orders' AS stream, "
+        "'sim_riverside-b1-20210000000000-212000000000000.jsonl.zst' AS segment, 'hash_differs' AS reason, "
+        "'ship it again' AS remedy",
+        [LAST],
+    )
+    looked = look(render(writable, LAST), 390)
+    names = looked.each(
+        "#trust .stacks td",
+        "e => [e.dataset.column, parseFloat(getComputedStyle(e, '::before').height) / "
+        "parseFloat(getComputedStyle(e).lineHeight)]",
+    )
+    assert "Segment" in {name for name, _ in names}
+    assert [name for name, lines in names if lines > 1.1] == []
+    assert looked.too_wide == []
 
 
 # Paper ----------------------------------------------------------------------------------------------------------------

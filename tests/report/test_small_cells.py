@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import duckdb
@@ -89,3 +90,32 @@ def test_a_change_is_not_told_from_or_to_few_people(now: int | None, before: int
     found = Segments({}, date(2026, 1, 5), [])
     assert _since(Words("en", 5), {"users": now, "before": before}, found) == ""
     assert _since(Words("en", 5), {"users": 90, "before": 80}, found) == "+10 since 5 Jan"
+
+
+def test_of_an_experiment_with_an_arm_of_few_nothing_is_told(writable: Database) -> None:
+    def told() -> str:
+        return words_of(section(render(writable, LAST), "venue-harbour")).partition("Experiments")[2]
+
+    writable.execute(
+        "UPDATE experiments.sample_size_checks SET n_units = 3, n = 3 WHERE experiment_id = 'voucher' AND arm = 'tea'"
+    )
+    assert "3 of " in told()
+    smallest_cell(writable, 5)
+    assert "Withheld voucher Withheld: an arm has fewer than 5 visits so far. What to try next" in re.sub(
+        " +", " ", told()
+    )
+    # Days are no people.
+    writable.execute("UPDATE star.dim_experiment SET unit = 'venue_day' WHERE experiment_id = 'voucher'")
+    assert "3 of " in told()
+
+
+def test_a_date_on_which_an_arm_got_few_units_is_not_among_the_shares(writable: Database) -> None:
+    smallest_cell(writable, 5)
+    days = "On none of {} dates did the gateway follow a plan"
+    assert days.format(6) in words_of(render(writable, LAST))
+    writable.execute(
+        "DELETE FROM clean.assignments WHERE experiment_id = 'voucher' AND arm = 'tea' AND event_date = '2026-01-10' "
+        "AND unit_id NOT IN (SELECT unit_id FROM clean.assignments WHERE experiment_id = 'voucher' AND arm = 'tea' "
+        "AND event_date = '2026-01-10' ORDER BY unit_id LIMIT 4)"
+    )
+    assert days.format(5) in words_of(render(writable, LAST))

@@ -14,8 +14,9 @@ from venue_assets.graph.build import build_definitions
 from venue_assets.home import Home
 from venue_assets.tables import CatalogueError
 from venue_assets.tables import catalogue as module
-from venue_assets.tables.catalogue import LAYERS, REFERENCES, Table, catalogue, tables_read
+from venue_assets.tables.catalogue import LAYERS, Table, catalogue, tables_read
 from venue_assets.tables.lineage import column_lineage
+from venue_assets.tables.references import REFERENCES
 
 TABLES = list(catalogue().tables.values())
 

@@ -11,7 +11,7 @@ from edge_collector.experiment import Experiment
 from edge_collector.site import Activity, Site, Venue
 from venue_assets.lake.landing_index import LandingIndex
 from venue_assets.lake.reference import References
-from venue_assets.tables.catalogue import REFERENCES
+from venue_assets.tables.references import ORIGINS, REFERENCES
 
 EXPERIMENTS: Final = [name for name in REFERENCES if name.startswith("experiment")]
 HALL = Venue.model_validate(
@@ -45,6 +45,10 @@ CHANGE: Final[dict[str, Any]] = {
     "changed_on": "2026-01-08",
     "last_date": "2026-01-10",
 }
+
+
+def test_of_every_relation_people_are_told_where_it_comes_from() -> None:
+    assert ORIGINS.keys() == REFERENCES.keys()
 
 
 def references(*experiments: dict[str, Any]) -> References:

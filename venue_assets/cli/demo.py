@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import duckdb
 
+from venue_assets.cli.empty_dates import forget_gone
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import scan
-from venue_assets.lake.store import Lake
 from venue_assets.simulate import Options, Simulation, remove, simulate
 from venue_assets.tables.catalogue import catalogue
 
@@ -80,9 +80,13 @@ def land(home: Home, options: Options, **more: Any) -> Simulation:
 
 
 def forget_unlanded(home: Home) -> None:
-    """Drop partitions of dates outside of what landed: an earlier, longer simulation left them."""
-    landed = scan(home.landing).dates()
-    lake = Lake(home.lake)
+    """Drop partitions of dates outside of what landed, and of streams without records: an earlier, longer simulation
+    left them.
+    """
+    freshness = Freshness(home, catalogue(), scan(home.landing))
+    landed, lake = freshness.index.dates(), freshness.lake
+    for day in landed:
+        forget_gone(freshness, day)
     for table in catalogue().tables:
         for day in lake.dates(table):
             if not landed or not landed[0] <= day <= landed[-1]:

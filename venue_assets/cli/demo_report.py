@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from venue_assets.cli import show
@@ -69,9 +70,17 @@ def reconciliation(found: Reconciliation) -> None:
     show.table(
         "What the dirt cost (malformed, lost and refused records, an offline gateway)",
         ["figure", "really happened", "found", "share"],
-        [[n, clean, there, f"{there / clean:.1%}" if clean else "-"] for n, clean, there in found.effect],
+        [
+            [n, *(_written(n, value) for value in (clean, there)), f"{there / clean:.1%}" if clean else "-"]
+            for n, clean, there in found.effect
+        ],
         right=["really happened", "found", "share"],
     )
+
+
+def _written(figure: str, value: Decimal | int) -> str:
+    """Money, which names its currency, with cents; counts without decimals, though some are stored as fractions."""
+    return f"{value:,.2f}" if ", " in figure else f"{value:,.0f}"
 
 
 _SEGMENTS = """

@@ -91,6 +91,8 @@ def remedy(folder: Path, why: str) -> str:
     """What to do about a folder that cannot be written."""
     if "space" in why or "quota" in why:
         return "make room on that disk"
+    if "Read-only" in why:
+        return "mount that disk for writing"
     if existing(folder).is_file():
         return f"move the file {existing(folder)} away, a folder is expected there"
     return f"give this user the right to write {existing(folder)}"

@@ -15,10 +15,11 @@ import duckdb
 from edge_collector.event_time import event_date
 from edge_collector.finding import Finding, Level
 from edge_collector.site import Site, SiteError
-from venue_assets.cli import disk
+from venue_assets.cli import disk, show
+from venue_assets.cli.experiment.shared import without_shares
 from venue_assets.cli.query import REFUSED_SEGMENTS, connect, damaged
 from venue_assets.home import Home
-from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.freshness import GONE, Freshness, gone_dates
 from venue_assets.lake.landing_index import LandingIndex, scan
 from venue_assets.lake.store import Lake
 from venue_assets.tables.catalogue import catalogue
@@ -66,6 +67,11 @@ def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:
         remedy = "give this user the right to read it" if denied else "look whether its disk is there"
         yield Finding("error", "landed", found, remedy)
     yield from _devices(home, site)
+    for experiment in site.experiments:
+        if lacking := without_shares(home, experiment):
+            yield Finding(
+                "warning", f"experiment {experiment.id}", lacking, "venue status, and whether the day before has landed"
+            )
     if read_data:
         yield from _data(home, index)
 
@@ -75,8 +81,10 @@ def _folders(home: Home) -> Iterator[Finding]:
         # What keeps a folder from being written keeps those in it, too: one row for one cause.
         places = [folder] if disk.trouble(folder) else _inside(folder)
         troubles = {place: why for place in places if (why := disk.trouble(place))}
+        # What landed elsewhere can be computed without the right to land here.
+        level: Level = "warning" if name == "landing" and "Read-only" in troubles.get(folder, "") else "error"
         for place, why in troubles.items():
-            yield Finding("error", f"{name}/", f"{place} cannot be written ({why})", disk.remedy(place, why))
+            yield Finding(level, f"{name}/", f"{place} cannot be written ({why})", disk.remedy(place, why))
         if not troubles:
             found = "can be written" if folder.exists() else "does not exist yet; it will be made"
             yield Finding("ok", f"{name}/", f"{folder} {found}")
@@ -99,6 +107,14 @@ def _disk(home: Home) -> Finding:
 
 
 def _landing(home: Home, index: LandingIndex) -> Iterator[Finding]:
+    lost = gone_dates(Lake(home.lake), index, Lake(home.lake).dates("landed_segments"))
+    if lost:
+        yield Finding(
+            "error",
+            "landed",
+            f"{GONE.format(', '.join(sorted(frozenset[str]().union(*lost.values()))))}: {show.dates(list(lost))}",
+            "look whether the disk is there and bring them back; of what was taken back, venue status has the command",
+        )
     days = index.dates()
     if not days:
         yield Finding(

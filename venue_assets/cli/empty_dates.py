@@ -1,9 +1,11 @@
-"""Dates for which nothing landed: which are computed all the same, which are refused, and how one is taken out again.
+"""Dates for which nothing landed, or not any more: which are computed all the same, which are refused, and how what was
+computed is taken out again.
 
 A date between landed ones, on which the venue was closed, is computed: its zeros are true, and windows read them. So is
 one on which an experiment matures. Any other would be a day of zeros that nobody measured. It is refused, and one that
 is in the lake nevertheless (the Dagster UI computes what it is told to; an import was taken back) is withdrawn when
-somebody says so, never by itself: a landing that is empty because its disk is not there must cost no figures.
+somebody says so, never by itself: a landing that is empty because its disk is not there must cost no figures. The same
+holds of a single stream of a date: as long as nobody says that it was taken back, it is expected to come back.
 """
 
 from __future__ import annotations
@@ -11,18 +13,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from venue_assets.cli import show
 from venue_assets.cli.arguments import UserError
 from venue_assets.cli.show import relative, say
 from venue_assets.home import Home
 
+if TYPE_CHECKING:
+    from venue_assets.lake.freshness import Freshness
+
 _RANGES_SHOWN: Final = 6
 
 
-def with_reason(home: Home, days: Sequence[date]) -> list[date]:
-    """Those of the dates that there is a reason to compute; says which are left out. Raises UserError where none is."""
+def with_reason(home: Home, days: Sequence[date], tables: Sequence[str] | None = None) -> list[date]:
+    """Those of the dates that there is a reason to compute; says which are left out. Raises UserError where none is.
+
+    Where only some `tables` are computed, and none from the landing, it does not matter what is gone from there.
+    """
     from venue_assets.cli.standing import dates_there
     from venue_assets.lake.freshness import Freshness
     from venue_assets.lake.landing_index import scan
@@ -31,6 +39,8 @@ def with_reason(home: Home, days: Sequence[date]) -> list[date]:
 
     freshness = Freshness(home, catalogue(), scan(home.landing))
     due = [day for day in days if freshness.has_reason(day)]
+    if tables is None or any(catalogue()[name].layer == "raw" for name in tables if name in catalogue().tables):
+        due = _without_gone(freshness, due)
     idle = [day for day in days if not freshness.has_reason(day)]
     if not idle:
         return due
@@ -45,9 +55,31 @@ def with_reason(home: Home, days: Sequence[date]) -> list[date]:
     return due
 
 
-def withdraw(home: Home, days: Sequence[date]) -> None:
+def _without_gone(freshness: Freshness, days: Sequence[date]) -> list[date]:
+    """The dates of which all streams that they were computed from are still there; says which are left out.
+
+    Raises UserError where none is.
+    """
+    lost = {day: of for day in days if (of := freshness.gone(day))}
+    if not lost:
+        return list(days)
+    from venue_assets.lake.freshness import GONE
+
+    streams = sorted(frozenset[str]().union(*lost.values()))
+    said = (
+        f"{GONE.format(', '.join(streams))}; bring them back, or, if they were taken back: "
+        f"venue materialize {_argument(sorted(lost))} --withdraw"
+    )
+    if len(lost) == len(days):
+        raise UserError(f"{show.dates(list(lost))}: {said}")
+    say(f"Left out: {show.dates(list(lost))}, because {said}")
+    return [day for day in days if day not in lost]
+
+
+def withdraw(home: Home, days: Sequence[date]) -> list[date]:
     """Take dates for which nothing landed out of the lake and of what is published; again where that was cut off.
 
+    Of dates of which only some streams are gone it forgets these; returns them, to be computed from what is left.
     Raises UserError.
     """
     from venue_assets.cli.standing import dates_there
@@ -69,14 +101,20 @@ def withdraw(home: Home, days: Sequence[date]) -> None:
             f"remove {relative(home.lake)} and run venue publish"
         )
     idle = [day for day in there if not freshness.has_reason(day)]
-    if not idle:
+    lost = [day for day in there if freshness.has_reason(day) and freshness.gone(day)]
+    if not idle and not lost:
         raise UserError(
             f"{show.dates(there)} landed, or lies between dates that did; --withdraw takes out dates for which nothing "
             "landed"
         )
     with open_instance(home) as instance:
-        if busy := sorted(dates_in_flight(instance) & set(idle)):
+        if busy := sorted(dates_in_flight(instance) & {*idle, *lost}):
             raise UserError(f"a run of {show.dates(busy)} is under way; wait until it has ended, then withdraw again")
+    for day in lost:
+        say(f"Taken as taken back: {', '.join(freshness.gone(day))} of {day}; the date is computed from what is left")
+        forget_gone(freshness, day)
+    if not idle:
+        return lost
     for table in catalogue().tables:
         for day in idle:
             freshness.lake.remove(table, day)
@@ -87,7 +125,20 @@ def withdraw(home: Home, days: Sequence[date]) -> None:
     )
     if shown := _reports(home, idle):
         say(f"Still there, rendered before: {', '.join(map(relative, shown))}; remove what nobody is to read")
-    say("Next: [bold]venue status --problems[/]")
+    if not lost:
+        say("Next: [bold]venue status --problems[/]")
+    return lost
+
+
+def forget_gone(freshness: Freshness, day: date) -> None:
+    """Drop the partitions that were made of streams that are gone, so that the date is computed from what is left."""
+    from venue_assets.lake.freshness import gone
+    from venue_assets.tables.catalogue import catalogue
+
+    for table in catalogue():
+        if gone(freshness.index, freshness.provenance(table.name, day), day):
+            freshness.lake.remove(table.name, day)
+            freshness.forget(table.name, day)
 
 
 def _expected(home: Home, landed: Sequence[date]) -> str:

@@ -33,7 +33,10 @@ def materialize(
         str | None, typer.Option(help="Some tables only: a,b  or a+ for a and all that reads it.", metavar="TABLES")
     ] = None,
     out: Annotated[
-        bool, typer.Option("--withdraw", help="Take dates for which nothing landed out again, of lake and publication.")
+        bool,
+        typer.Option(
+            "--withdraw", help="Take what did not land, or was taken back, out again, of lake and publication."
+        ),
     ] = False,
 ) -> None:
     """Compute all tables of an event date or a range, and publish.
@@ -50,16 +53,22 @@ def materialize(
     days, tables = event_dates(dates), selected_tables(select)
     home = home_with_site()
     if out:
-        withdraw(home, days)
+        if left := withdraw(home, days):
+            compute(home, left)
+            say("Next: [bold]venue status --problems[/]")
         return
     refuse_outside(days, home.site)
-    days = with_reason(home, days)
+    days = with_reason(home, days, tables)
     compute(home, days, tables=tables)
     say(f"Next: [bold]venue status --problems[/], or [bold]venue report --date {days[-1]}[/]")
 
 
+_INTERRUPTED: Final = 130
+"""The exit code of what Ctrl-C ended, as shells have it."""
+
+
 def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = None) -> None:
-    """Compute dates and say how it ended; ends with exit code 1 where a date failed. Raises UserError."""
+    """Compute dates and say how it ended; exit code 1 where a date failed, 130 after Ctrl-C. Raises UserError."""
     _ = home.site  # a wrong site file is said before anything starts
 
     from venue_assets.graph.instance import open_instance
@@ -73,6 +82,10 @@ def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = 
             outcomes = run(home, instance, days, tables=tables, listener=listener)
     except OutsidePartitions as error:
         raise UserError(str(error)) from None
+    if outcomes and outcomes[-1].interrupted:
+        show.problem(f"interrupted in {show.dates(outcomes[-1].days)}; what was computed until then stays")
+        say("Next: [bold]venue status --problems[/]")
+        raise typer.Exit(_INTERRUPTED)
     seconds = (datetime.now(UTC) - started).total_seconds()
     errors = {day: error for outcome in outcomes for day, error in outcome.errors.items()}
     runs = f"{len(outcomes)} run" + ("s" if len(outcomes) > 1 else "")
@@ -116,9 +129,14 @@ def _note_what_is_not_there(home: Home, days: Sequence[date]) -> None:
 
 def status(
     dates: Annotated[str | None, typer.Argument(help="Only this event date or range.", metavar="DATE")] = None,
-    problems: Annotated[bool, typer.Option("--problems", help="Only dates that are not fresh.")] = False,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="Only dates that are not fresh; exit code 1 where there is one.")
+    ] = False,
 ) -> None:
     """Which dates are fresh, stale, failed or missing, per layer, with the first error line.
+
+    For scripts: with --problems the exit code is 0 where every date is fresh, 1 where one is not, and 2 where nobody
+    could tell. Without, it is 0 whatever is found.
 
     Example: [bold]venue status 2026-01-05...2026-01-18[/], [bold]venue status --problems[/]
     """
@@ -134,13 +152,16 @@ def status(
     if not found.dates:
         _nothing(home, dates)
         return
-    if problems and not any(row.why for row in found.dates):
+    wanting = any(row.why for row in found.dates)
+    if problems and not wanting:
         say("Every date is fresh")
     else:
         _show_states(home, [row for row in found.dates if row.why or not problems])
     if found.lost_runs:
         say(f"{len(found.lost_runs)} run(s) whose process is gone: {', '.join(run[:8] for run in found.lost_runs)}")
     _advise(home, found.dates, landed=found.anything_landed)
+    if problems and wanting:
+        raise typer.Exit(1)
 
 
 def _nothing(home: Home, dates: str | None) -> None:
@@ -196,11 +217,16 @@ def _advise(home: Home, rows: Sequence[DateStanding], *, landed: bool) -> None:
             steps.append(f"then [bold]venue status[/]: {show.dates(waiting)} may be fresh as it is once that is back")
     if rows and not landed:
         steps = [f"look at {relative(home.landing)}: nothing of what these dates were computed from is there any more"]
-    for origin, before in (("nothing", ""), ("gone", "bring its segments back to landing/, or ")) if landed else ():
+    for origin, before in (("nothing", ""), ("gone", _BRING_BACK)) if landed else ():
         if idle := [row.day for row in rows if row.origin == origin]:
-            steps += [f"{before}[bold]venue materialize {of} --withdraw[/]" for of in show.dates(idle).split(", ")]
+            outs = [f"{before}[bold]venue materialize {of} --withdraw[/]" for of in show.dates(idle).split(", ")]
+            # What is gone first: dates around it may be stale only because of that.
+            steps = [*outs, *steps] if origin == "gone" else [*steps, *outs]
     for n, step in enumerate(steps):
         say(f"{'      ' if n else 'Next: '}{step}")
+
+
+_BRING_BACK: Final = "bring its segments back to landing/ (is its disk there?), or "
 
 
 def rerun(
@@ -226,7 +252,7 @@ def rerun(
     days, tables = event_dates(on), None if table is None else selected_tables(f"{table}+")
     home = home_with_site()
     refuse_outside(days, home.site)
-    compute(home, with_reason(home, days), tables=tables)
+    compute(home, with_reason(home, days, tables), tables=tables)
     say(_AFTER_A_RERUN)
 
 
@@ -249,9 +275,9 @@ def _rerun_failed() -> None:
     suspect = noted_failures(Lake(home.lake)) | failed | lost
     rows = standing(home, suspect).dates if suspect else []
     landed = {row.day for row in rows if row.origin == "landed"}
-    due = sorted((lost & landed) | {row.day for row in rows if row.failed})
+    due = sorted(landed & (lost | {row.day for row in rows if row.failed}))
     if idle := sorted((lost | {row.day for row in rows}) - landed):
-        say(f"Left out: {show.dates(idle)}, because nothing landed then; see: venue status")
+        say(f"Left out: {show.dates(idle)}, because nothing landed then, or it is gone; see: venue status")
     if due:
         compute(home, due)
         say(_AFTER_A_RERUN)

@@ -13,7 +13,7 @@ from venue_assets.graph.process import lost_runs
 from venue_assets.graph.sensors import dates_of
 from venue_assets.graph.specs import PUBLISHED
 from venue_assets.home import Home
-from venue_assets.lake.freshness import Freshness, State, worst
+from venue_assets.lake.freshness import GONE, Freshness, State, worst
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
 from venue_assets.publish.publication import Publication, current
@@ -29,8 +29,8 @@ class DateStanding:
     until: frozenset[date] = frozenset()
     """Where its tables are stale only because partitions of other dates are gone: these dates."""
     origin: Literal["landed", "nothing", "gone"] = "landed"
-    """What there is to compute it from: `nothing` where nothing ever landed for it, or around it, `gone` where the
-    segments that it was computed from are no longer there."""
+    """What there is to compute it from: `nothing` where nothing ever landed for it, or around it, `gone` where segments
+    of a stream that it was computed from are no longer there."""
 
     @property
     def why(self) -> str:
@@ -83,6 +83,8 @@ def _date(freshness: Freshness, publication: Publication | None, day: date, fail
     wanting = [state for state in states.values() if state.condition != "fresh"]
     until = frozenset[date]().union(*(state.until for state in wanting)) if all(s.until for s in wanting) else None
     states[PUBLISHED] = _published(freshness, publication, day)
+    if freshness.gone(day):  # what a run said of it meanwhile is no failure to be repaired
+        return DateStanding(day, _layers(states), origin="gone")
     if day in failed:
         states |= _left_behind(states, failed[day])
     return DateStanding(day, _layers(states), until or frozenset())
@@ -90,9 +92,8 @@ def _date(freshness: Freshness, publication: Publication | None, day: date, fail
 
 def _empty(freshness: Freshness, day: date) -> DateStanding:
     """A date that there is no reason to compute, and of which the lake holds something."""
-    provenance = freshness.provenance("landed_segments", day)
-    gone = any(name.startswith("landing/") for name in provenance.inputs) if provenance else False
-    why = "the segments that it was computed from are gone from landing/" if gone else "nothing landed for it"
+    gone = freshness.gone(day)
+    why = GONE.format(", ".join(gone)) if gone else "nothing landed for it"
     states = {name: State("stale", why) for name in (*catalogue().tables, PUBLISHED)}
     return DateStanding(day, _layers(states), origin="gone" if gone else "nothing")
 
@@ -115,13 +116,16 @@ def _layers(states: Mapping[str, State]) -> dict[str, State]:
 
 
 def _left_behind(states: Mapping[str, State], error: str) -> dict[str, State]:
-    """What a failed run did not make: the table that its error names, else everything that is not as it should be."""
+    """What a failed run did not make: the table that its error names, unless it is fresh by now; of an error that names
+    none, everything that is not as it should be.
+    """
     wanting = [name for name, state in states.items() if state.condition in ("missing", "stale")]
     blamed = error.partition(":")[0]
     line = error.splitlines()[0] if error else "failed"
     return {
         name: State("failed", line if blamed in states else f"{name}: {line}")
-        for name in ([blamed] if blamed in wanting else wanting)
+        for name in ([blamed] if blamed in states else wanting)
+        if name in wanting
     }
 
 

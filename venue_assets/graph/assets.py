@@ -25,7 +25,7 @@ from venue_assets.graph.partitions import MAX_DATES_PER_RUN
 from venue_assets.graph.process import DATES_TAG, PROCESS_TAG, own_process
 from venue_assets.graph.specs import PUBLISHED, asset_spec, check_specs, page, published_spec
 from venue_assets.home import Home
-from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine, damage_met
+from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed, Engine, damage_met, is_interrupt
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
@@ -197,6 +197,8 @@ def _publish(
     try:
         publication: Publication = publish(home, catalogue, engine, log=context.log.warning)
     except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from None
         context.log.error(f"{PUBLISHED}: {error}\n{traceback.format_exc()}")
         said = damage_met(error, Lake(home.lake), _read_anew(home, catalogue, before)) or error
         return [(day, f"{PUBLISHED}: {said}") for day in days]

@@ -12,11 +12,16 @@ from datetime import date
 from typing import Final
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from venue_assets.graph.sensors import dates_of
 
 NEWEST_RUNS: Final = 500
 """How many runs are looked at: months of ordinary days."""
+
+INTERRUPTED: Final = "the run was interrupted before it had ended"
+"""The error of a run that somebody stopped, with Ctrl-C or in the UI."""
+_INTERRUPTS: Final = {KeyboardInterrupt.__name__, DagsterExecutionInterruptedError.__name__}
 
 _TOLD_BY: Final = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
 _DATE: Final = re.compile(r"(?:^|; )(\d{4}-\d\d-\d\d): ")
@@ -59,6 +64,8 @@ def error_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def error_of_step(event: dg.DagsterEvent) -> str:
     """What a step's failure event tells: the description that the step gave, else the error that it met."""
     error, user = event.step_failure_data.error, event.step_failure_data.user_failure_data
+    if error and {error.cls_name, error.cause.cls_name if error.cause else None} & _INTERRUPTS:
+        return INTERRUPTED
     if user and user.description:
         return user.description.strip()
     return (error.cause or error).message.strip() if error else ""

@@ -11,7 +11,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from venue_assets.graph.assets import Listener, listening
 from venue_assets.graph.build import build_definitions
-from venue_assets.graph.failures import error_of_step, errors_by_date
+from venue_assets.graph.failures import INTERRUPTED, error_of_step, errors_by_date
 from venue_assets.graph.partitions import MAX_DATES_PER_RUN, event_dates, key
 from venue_assets.graph.process import PROCESS_TAG, lost_runs, own_process
 from venue_assets.graph.sensors import JOB, dates_of
@@ -29,10 +29,19 @@ class RunOutcome:
     error: str
 
     @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped it."""
+        return self.error == INTERRUPTED
+
+    @property
     def errors(self) -> dict[date, str]:
         """The dates that failed, each with its error."""
-        days = [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
-        return {} if self.success else errors_by_date(self.error, days)
+        return {} if self.success else errors_by_date(self.error, self.days)
+
+    @property
+    def days(self) -> list[date]:
+        """The dates that it was to compute."""
+        return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
 
 
 class OutsidePartitions(ValueError):
@@ -60,6 +69,7 @@ def materialize(
 ) -> list[RunOutcome]:
     """Compute the given dates of all tables, or of some, and publish. One run per range of consecutive dates.
 
+    A run that is interrupted is the last one; the dates after it have no outcome.
     Raises OutsidePartitions for dates that have no partition.
     """
     partitions = set(event_dates(home.site).get_partition_keys())
@@ -84,6 +94,8 @@ def materialize(
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         outcomes.append(RunOutcome(result.run_id, first, last, result.success, _error(result)))
+        if outcomes[-1].interrupted:
+            break
     return outcomes
 
 

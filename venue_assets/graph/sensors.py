@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
+from typing import Final
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -17,6 +18,7 @@ from edge_collector.site import Site
 from venue_assets.graph.partitions import event_dates, key
 from venue_assets.graph.process import lost_runs
 from venue_assets.home import Home
+from venue_assets.lake.freshness import GONE, gone_dates
 from venue_assets.lake.landing_index import LandingIndex, scan
 from venue_assets.lake.store import Lake
 
@@ -27,6 +29,8 @@ SETTLE_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 WAIT_SECONDS = 4.0
 """Dagster evaluates sensors every 5 s at most; a tick that waits in between sees a landed file sooner."""
+
+_LOST_SHOWN: Final = 10
 
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -39,10 +43,16 @@ _IN_FLIGHT = [
 
 @dataclass(frozen=True)
 class Seen:
-    """What the sensor knows of a date: how its folders looked, and the content that it last asked a run for."""
+    """What the sensor knows of a date: how its folders looked, the content that it last asked a run for, and how often
+    that has changed: what comes back after something else is computed again, too.
+    """
 
     stat: str
     content: str
+    changes: int = 0
+
+
+_NEVER: Final = Seen("", "")
 
 
 def changed_dates(index: LandingIndex, seen: Mapping[date, Seen], now: float) -> dict[date, Seen]:
@@ -50,16 +60,13 @@ def changed_dates(index: LandingIndex, seen: Mapping[date, Seen], now: float) ->
 
     `now` is in seconds since 1970. Contents are hashed for these dates only; they may turn out to be the same.
     """
-    return {
-        day: Seen(stat, index.date_fingerprint(day))
-        for day in index.dates()
-        if (stat := index.stat_fingerprint(day)) != (seen[day].stat if day in seen else None)
-        and now - index.newest(day) >= SETTLE_SECONDS
-    }
-
-
-def _content(seen: Mapping[date, Seen], day: date) -> str | None:
-    return seen[day].content if day in seen else None
+    found = {}
+    for day in index.dates():
+        before, stat = seen.get(day, _NEVER), index.stat_fingerprint(day)
+        if stat != before.stat and now - index.newest(day) >= SETTLE_SECONDS:
+            content = index.date_fingerprint(day)
+            found[day] = Seen(stat, content, before.changes + (content != before.content))
+    return found
 
 
 def build_sensor(home: Home, site: Site, *, wait_seconds: float = WAIT_SECONDS) -> dg.SensorDefinition:
@@ -72,7 +79,8 @@ def build_sensor(home: Home, site: Site, *, wait_seconds: float = WAIT_SECONDS) 
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Watches the landing and materializes each event date whose landed segments changed: new, late, or landed "
-            "again with other content. Never one twice for the same content, never two runs of one date at once."
+            "again with other content. Never one twice for the same content, never two runs of one date at once, and "
+            "none where a stream that a date was computed from is gone: what is left would be taken for all there is."
         ),
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -81,27 +89,34 @@ def build_sensor(home: Home, site: Site, *, wait_seconds: float = WAIT_SECONDS) 
         while True:
             index = scan(home.landing)
             changed = changed_dates(index, seen, time.time())
+            lost = gone_dates(Lake(home.lake), index, {*changed, *seen.keys() - index.dates()})
             if changed:
                 busy = dates_in_flight(context.instance)
-                changed = {day: new for day, new in changed.items() if day not in busy}
-            if changed or time.monotonic() >= deadline:
+                changed = {day: new for day, new in changed.items() if day not in busy and day not in lost}
+            if changed or lost or time.monotonic() >= deadline:
                 break
             time.sleep(LOOK_SECONDS)
+        for day, streams in sorted(lost.items())[:_LOST_SHOWN]:
+            context.log.warning(f"{day} is not computed: {GONE.format(', '.join(streams))}; see venue status")
         partitions = set(event_dates(site).get_partition_keys()) if changed else set()
         due = [
             day
             for day, new in changed.items()
-            if new.content != _content(seen, day)
+            if new.content != seen.get(day, _NEVER).content
             and key(day) in partitions
             # What somebody computed before the sensor ever saw it needs no run.
             and (day in seen or not _is_computed(home, index, day))
         ]
-        cursor = json.dumps({str(day): [s.stat, s.content] for day, s in sorted((seen | changed).items())})
+        cursor = json.dumps({str(day): list(astuple(s)) for day, s in sorted((seen | changed).items())})
+        idle = f"nothing new in {len(index.dates())} landed event dates"
+        if lost:
+            idle += f"; segments of {len(lost)} are gone from the landing: see venue status --problems"
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(run_key=f"{day}:{changed[day].content}", partition_key=key(day)) for day in due
+                dg.RunRequest(run_key=f"{day}:{changed[day].content}:{changed[day].changes}", partition_key=key(day))
+                for day in due
             ],
-            skip_reason=None if due else f"nothing new in {len(index.dates())} landed event dates",
+            skip_reason=None if due else idle,
             cursor=cursor,
         )
 

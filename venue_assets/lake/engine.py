@@ -5,6 +5,7 @@ Knows tables, dates and DuckDB; knows nothing of Dagster.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,12 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from edge_collector.contract import STREAMS
 from venue_assets.home import Home
-from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.freshness import GONE, Freshness
 from venue_assets.lake.landed import Landing, raw_batches
 from venue_assets.lake.landing_index import LandingIndex
 from venue_assets.lake.store import Draft, Failure, Lake
-from venue_assets.tables.catalogue import REFERENCES, Catalogue, Check, Table, Window
+from venue_assets.tables.catalogue import Catalogue, Check, Table, Window
+from venue_assets.tables.references import REFERENCES
 
 _BATCH: Final = 122_880
 """Rows that DuckDB hands over at a time: as many as it holds together, so that no batch is cut in two."""
@@ -75,8 +78,17 @@ class InputMissing(RuntimeError):
     """A table that this one reads has no partition for the date."""
 
 
+class SegmentsGone(RuntimeError):
+    """What a table was made of is not in the landing any more; computed without, its figures would be lost."""
+
+
 class InputDamaged(RuntimeError):
     """A partition that this table reads has bytes that cannot be read."""
+
+
+def is_interrupt(error: Exception) -> bool:
+    """Whether somebody stopped the process: DuckDB catches the signal, and tells it as an error of its query."""
+    return "Query interrupted" in str(error)
 
 
 def damage_met(error: Exception, lake: Lake, read: Iterable[tuple[str, date]]) -> str:
@@ -109,8 +121,15 @@ class Engine:
         """Compute one partition, check it and put it in its place.
 
         Raises what went wrong after noting it in the lake; the earlier partition, if any, then stays as it was.
+        SegmentsGone is not noted: once they are back, the partition is as good as it was.
         """
         started = time.perf_counter()
+        # Of the raw layer all tables tell what landed; one of another stream would not fit to the earlier ones either.
+        if table.layer == "raw" and (lost := self._freshness.gone(day)):
+            raise SegmentsGone(
+                f"{GONE.format(', '.join(lost))}; bring them back, or, if they were taken back: "
+                f"venue materialize {day} --withdraw"
+            )
         try:
             with self._inputs(table, day):
                 inputs = self._freshness.inputs(table, day)
@@ -121,9 +140,14 @@ class Engine:
                     if failed := [c for c in checks if c.blocking and not c.passed]:
                         raise BlockingCheckFailed(table, day, failed, checks)
                     picture = self._picture(table, draft)
+                    self._expect_landed(table, day)
                     self._lake.put(table.name, day, draft)
                     self._freshness.forget(table.name, day)
+        except SegmentsGone:
+            raise
         except Exception as met:
+            if is_interrupt(met):
+                raise KeyboardInterrupt from None
             error = self._explained(met, table, day)
             # Where even the note cannot be written (a full disk), the error itself is what has to be told.
             with suppress(OSError):
@@ -133,6 +157,14 @@ class Engine:
             raise
         made = draft.provenance
         return Computed(table, day, made.rows, time.perf_counter() - started, made.content, checks, picture)
+
+    def _expect_landed(self, table: Table, day: date) -> None:
+        """Raises SegmentsGone where a stream that was there when the run began vanished before it was read."""
+        streams = () if not table.is_landed else (table.stream,) if table.stream else STREAMS
+        for stream in streams:
+            entries = self._freshness.index.entries.get((stream, day), ())
+            if entries and not any(os.path.lexists(entry.path) for entry in entries):
+                raise SegmentsGone(f"{entries[0].folder} vanished while it was read; look whether its disk is there")
 
     def _explained(self, error: Exception, table: Table, day: date) -> Exception:
         """The error; where DuckDB met the damaged file of a partition, one that says which and what to do."""

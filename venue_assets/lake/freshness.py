@@ -9,15 +9,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
+from edge_collector.contract import STREAMS
 from venue_assets.home import Home
 from venue_assets.lake.landing_index import LandingIndex
 from venue_assets.lake.reference import References
 from venue_assets.lake.store import Lake, Provenance
-from venue_assets.tables.catalogue import REFERENCES, Catalogue, Table, Window
+from venue_assets.tables.catalogue import Catalogue, Table, Window
+from venue_assets.tables.references import ORIGINS, REFERENCES
 
 Condition = Literal["fresh", "stale", "failed", "missing"]
+LANDED: Final = "landing/"
+"""What the input that is a landed stream is called by, before the name of the stream."""
+GONE: Final = "the segments of {} that it was computed from are gone from landing/"
 WORST_FIRST: tuple[Condition, ...] = ("failed", "missing", "stale", "fresh")
 
 
@@ -63,10 +68,15 @@ class Freshness:
             for of in self.dates(name, day, window):
                 if provenance := self.provenance(name, of):
                     found[f"{name}/{of}"] = provenance.content
-        if table.sql is None and table.compute is None:
+        if table.is_landed:
             streams = [table.stream] if table.stream else sorted({stream for stream, _ in self.index.entries})
-            found |= {f"landing/{s}": self.index.fingerprint(s, day) for s in streams if (s, day) in self.index.entries}
+            found |= {LANDED + s: self.index.fingerprint(s, day) for s in streams if (s, day) in self.index.entries}
         return found
+
+    def gone(self, day: date) -> list[str]:
+        """The streams that tables of the date were made of and of which nothing is in the landing any more."""
+        made = (self.provenance(table.name, day) for table in self._catalogue if table.is_landed)
+        return sorted({stream for provenance in made for stream in gone(self.index, provenance, day)})
 
     def dates(self, name: str, day: date, window: Window) -> list[date]:
         """The dates of input `name` that a table of date `day` reads."""
@@ -94,14 +104,17 @@ class Freshness:
         provenance = self.provenance(table.name, day)
         if provenance is None:
             return State("missing", f"{table.name}: never computed, or its partition cannot be read")
+        if lost := gone(self.index, provenance, day):
+            return State("stale", f"{table.name}: {GONE.format(', '.join(lost))}")
         if provenance.code != table.code:
             return State("stale", f"{table.name}: its definition changed since it was computed")
         now = self.inputs(table, day)
         if changed := sorted({n for n in now | dict(provenance.inputs) if now.get(n) != provenance.inputs.get(n)}):
-            gone = [of for name in changed if name not in now and (of := _date_of(name)) and of != day]
+            others = [of for name in changed if name not in now and (of := _date_of(name)) and of != day]
             what = "changed" if any(name in now for name in changed) else "gone"
-            why = f"{table.name}: {', '.join(changed[:3])} {what} since it was computed"
-            return State("stale", why, frozenset(gone) if len(gone) == len(changed) else frozenset())
+            said = list(dict.fromkeys(ORIGINS.get(name, name) for name in changed))
+            why = f"{table.name}: {', '.join(said[:3])} {what} since it was computed"
+            return State("stale", why, frozenset(others) if len(others) == len(changed) else frozenset())
         return State("fresh")
 
     def has_reason(self, day: date) -> bool:
@@ -126,6 +139,21 @@ class Freshness:
         between = [landed[0] + timedelta(days=n) for n in range((landed[-1] - landed[0]).days + 1)] if landed else []
         computed = {day for name in self._catalogue.tables for day in self.lake.dates(name)}
         return sorted({*between, *computed})
+
+
+def gone(index: LandingIndex, provenance: Provenance | None, day: date) -> list[str]:
+    """The streams that a partition was made of and of which nothing is in the landing any more.
+
+    What landed stays. Where it is not there, its disk is not, or somebody took it away, and only people know which.
+    """
+    recorded = provenance.inputs if provenance else ()
+    return [stream for stream in STREAMS if LANDED + stream in recorded and (stream, day) not in index.entries]
+
+
+def gone_dates(lake: Lake, index: LandingIndex, days: Iterable[date]) -> dict[date, list[str]]:
+    """Those of the dates of which whole streams were computed and are not in the landing any more, with the streams."""
+    found = ((day, gone(index, lake.provenance("landed_segments", day), day)) for day in days)
+    return {day: streams for day, streams in found if streams}
 
 
 def _date_of(name: str) -> date | None:

@@ -40,6 +40,11 @@ class Entry(NamedTuple):
     manifest: Stamp
     segment: Stamp | None
 
+    @property
+    def path(self) -> str:
+        """The manifest."""
+        return os.path.join(self.folder, self.stem + MANIFEST_SUFFIX)  # noqa: PTH118
+
 
 Key = tuple[str, date]
 """Stream and event date of a folder."""
@@ -77,7 +82,7 @@ class LandingIndex:
         """The content of one stream and date: names, manifests and segments."""
         digest = hashlib.sha256()
         for entry in self.entries.get((stream, day), ()):
-            manifest = _sha256(os.path.join(entry.folder, entry.stem + MANIFEST_SUFFIX), entry.manifest)  # noqa: PTH118
+            manifest = _sha256(entry.path, entry.manifest)
             segment = _sha256(os.path.join(entry.folder, entry.stem + SEGMENT_SUFFIX), entry.segment)  # noqa: PTH118
             digest.update(f"{entry.stem} {manifest} {segment}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()[:16]

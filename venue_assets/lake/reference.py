@@ -22,7 +22,8 @@ from edge_collector.segment import MANIFEST_SUFFIX, Refused, SegmentName, read_m
 from edge_collector.site import Site
 from venue_assets.lake.landing_index import LandingIndex
 from venue_assets.methods.counted_share import counted_share
-from venue_assets.tables.catalogue import ARROW_TYPES, REFERENCES
+from venue_assets.tables.catalogue import ARROW_TYPES
+from venue_assets.tables.references import REFERENCES
 
 Rows = Iterable[tuple[Any, ...]]
 

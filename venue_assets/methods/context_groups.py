@@ -26,7 +26,7 @@ What is not here: what the leaves get (`ucb`), and how a tree is fitted.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from math import inf
 from typing import Any, Final
@@ -77,7 +77,39 @@ def rules(tree: ConditionalInferenceTree, personal: Collection[str] = ()) -> dic
 
     A covariate in `personal` may be unknown of a unit; "(or unknown)" then stands in the leaves to which that leads.
     """
-    return {leaf: _words(path, personal) for leaf, path in _paths(tree.nodes)}
+    return {leaf: " and ".join(map(str, of)) or EVERYBODY for leaf, of in conditions(tree, personal).items()}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a leaf asks of one covariate: a number above `low` and at most `high`, or one of `levels`."""
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+    levels: tuple[str, ...] = ()
+    unknown: bool = False
+    """Whether units of which it is not known are there, too."""
+
+    def __str__(self) -> str:
+        if self.levels:
+            words = f"{self.column} in {', '.join(self.levels)}"
+        else:
+            words = f"{self.column} <= {self.high:g}" if self.high is not None else f"{self.column} > {self.low:g}"
+            if self.low is not None and self.high is not None:
+                words = f"{self.low:g} < {words}"
+        return f"{words} (or unknown)" if self.unknown else words
+
+
+def conditions(tree: ConditionalInferenceTree, personal: Collection[str] = ()) -> dict[int, tuple[Condition, ...]]:
+    """What each leaf holds, a condition per covariate; none where all units are in one. `personal` as in `rules`."""
+    return {
+        leaf: tuple(
+            _condition(column, [step for step in path if step[0].column == column], personal)
+            for column in dict.fromkeys(split.column for split, _ in path)
+        )
+        for leaf, path in _paths(tree.nodes)
+    }
 
 
 def leaves_by_moment(tree: ConditionalInferenceTree, X: pl.DataFrame, moments: Collection[str]) -> list[list[int]]:
@@ -154,28 +186,17 @@ def _paths(nodes: Sequence[Node]) -> list[tuple[int, _Path]]:
     return found
 
 
-def _words(path: _Path, personal: Collection[str]) -> str:
-    columns = dict.fromkeys(split.column for split, _ in path)
-    return " and ".join(_condition(c, [step for step in path if step[0].column == c], personal) for c in columns) or (
-        EVERYBODY
-    )
-
-
-def _condition(column: str, steps: _Path, personal: Collection[str]) -> str:
+def _condition(column: str, steps: _Path, personal: Collection[str]) -> Condition:
     """All splits by one covariate as one condition: the narrowest bounds, or the levels that all of them let pass."""
-    splits = [split for split, _ in steps]
-    if splits[0].cut is not None:
-        low = max((split.cut for split, first in steps if not first), default=None, key=_number)
-        high = min((split.cut for split, first in steps if first), default=None, key=_number)
-        words = f"{column} <= {_number(high):g}" if high is not None else f"{column} > {_number(low):g}"
-        if low is not None and high is not None:
-            words = f"{_number(low):g} < {words}"
-    else:
-        # A later split knows only the levels that had come as far as to it.
-        last, first = steps[-1]
-        words = f"{column} in {', '.join(map(str, (last.levels if first else last.other_levels) or ()))}"
     unknown = column in personal and all(first == split.first_is_larger for split, first in steps)
-    return f"{words} (or unknown)" if unknown else words
+    if steps[0][0].cut is not None:
+        low = max((_number(split.cut) for split, first in steps if not first), default=None)
+        high = min((_number(split.cut) for split, first in steps if first), default=None)
+        return Condition(column, low, high, unknown=unknown)
+    # A later split knows only the levels that had come as far as to it.
+    last, first = steps[-1]
+    levels = (last.levels if first else last.other_levels) or ()
+    return Condition(column, levels=tuple(map(str, levels)), unknown=unknown)
 
 
 def _number(cut: float | str | None) -> float:

@@ -14,3 +14,16 @@ DEEP: Final = "#00456E"
 """Beside SKY: the two differ in lightness, and blue is what every eye sees."""
 ARMS: Final = (GREY, BLUE, VERMILION, "#600078", "#904848", "#000000", "#3000D8", "#00381C")
 """The control is grey. More arms begin anew."""
+SEEN: Final = 3.0
+"""How much shapes have to stand out from white, to 1: WCAG AA."""
+
+
+def against_white(colour: str) -> float:
+    """How much a colour, #RRGGBB, stands out from white, to 1: WCAG's contrast ratio."""
+    red, green, blue = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+    light = 0.2126 * _linear(red) + 0.7152 * _linear(green) + 0.0722 * _linear(blue)
+    return 1.05 / (light + 0.05)
+
+
+def _linear(part: float) -> float:
+    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)

@@ -1,15 +1,17 @@
 """Conditional inference trees: in each node the covariate and its p-value, on the branches where units go, then leaves.
 
-A tree is drawn from its `to_dict`.
+A tree is drawn from its `to_dict`; covariates and their values are called as the registry calls them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from venue_assets.pictures.svg import CHARACTER, LINE, box, drawing, line, on_white, shortened, text
+from venue_assets.semantic_layer.covariates import between, label, level
+from venue_assets.semantic_layer.metrics import Language
 
 _WIDE: Final = 186
 """Of a leaf, with the gap beside it."""
@@ -26,9 +28,13 @@ _LINES: Final = 4
 class Wording:
     """The words on a drawing."""
 
+    language: Language = "en"
+    """Of covariates and their values."""
     leaf: str = "leaf"
     mean: str | None = "mean"
     """None: means are not told."""
+    written: Callable[[float], str] = "{:.4g}".format
+    """How a mean is written."""
     more: str = "and {} more"
     tests: bool = True
     """Whether p-values are told."""
@@ -47,18 +53,18 @@ class Branch:
 def outline(tree: Mapping[str, Any], wording: Wording = Wording()) -> Branch:
     """A tree in words, for whom a drawing is too wide or cannot be seen; every level is named."""
     nodes = {node["id"]: node for node in tree["nodes"]}
-    listed, between, then = wording.between
+    listed, apart, then = wording.between
 
     def branch(number: int, who: str) -> Branch:
         node = nodes[number]
         split = node["split"]
-        said = between.join(_inner(node, wording) if split else _leaf(node, wording))
+        said = apart.join(_inner(node, wording) if split else _leaf(node, wording))
         if not split:
             sides: tuple[str, ...] = ()
         elif split["cut"] is not None:
             sides = tuple(side for (side,) in _labels(split, wording))
         else:
-            sides = tuple(listed.join(map(str, split[levels])) for levels in ("levels", "other_levels"))
+            sides = tuple(listed.join(_levels(split, side, wording)) for side in ("levels", "other_levels"))
         below = [branch(child, side) for child, side in zip(node["children"], sides, strict=True)]
         return Branch(f"{who}{then}{said}" if who else said, below)
 
@@ -102,7 +108,7 @@ def _tree(
     centre = {n: (_MARGIN + _WIDE * (x + 0.5), top + _HIGH * level) for n, (x, level) in place.items()}
     for number, node in nodes.items():
         x, y = centre[number]
-        for child, label in zip(
+        for child, lines in zip(
             node["children"], _labels(node["split"], wording) if node["split"] else (), strict=True
         ):
             to_x, to_y = centre[child]
@@ -110,8 +116,8 @@ def _tree(
             yield line(x, below, to_x, to_y)
             # Nearer to the child, where branches are further apart.
             middle_x, middle_y = x + (to_x - x) * 0.72, below + (to_y - below) * 0.72
-            for i, words in enumerate(label):
-                yield on_white(middle_x, middle_y + (i - (len(label) - 1) / 2) * LINE, words)
+            for i, words in enumerate(lines):
+                yield on_white(middle_x, middle_y + (i - (len(lines) - 1) / 2) * LINE, words)
     for number, node in nodes.items():
         x, y = centre[number]
         lines = _inner(node, wording) if node["split"] else _leaf(node, wording)
@@ -126,15 +132,15 @@ def _height(lines: list[str]) -> float:
 
 
 def _inner(node: Mapping[str, Any], wording: Wording) -> list[str]:
-    name = node["split"]["column"]
-    p = node["tests"][name]["p_value"]
+    column = node["split"]["column"]
+    p = node["tests"][column]["p_value"]
     test = ["p < 0.001" if p < 0.001 else f"p = {p:.3f}"] if wording.tests else []
-    return [shortened(name, 18), *test, *_response(node)]
+    return [shortened(label(column, wording.language), 18), *test, *_response(node)]
 
 
 def _leaf(node: Mapping[str, Any], wording: Wording) -> list[str]:
-    mean = [f"{wording.mean} {float(node['prediction']):.4g}"] if wording.mean else []
-    return [f"{wording.leaf} {node['id']}", f"n = {node['n']}", *mean, *_response(node)]
+    mean = [f"{wording.mean} {wording.written(float(node['prediction']))}"] if wording.mean else []
+    return [f"{wording.leaf} {node['id']}", f"n = {node['n']:,}", *mean, *_response(node)]
 
 
 def _response(node: Mapping[str, Any]) -> list[str]:
@@ -143,11 +149,16 @@ def _response(node: Mapping[str, Any]) -> list[str]:
 
 
 def _labels(split: Mapping[str, Any], wording: Wording) -> tuple[list[str], list[str]]:
-    if split["cut"] is not None:
-        return [f"≤ {split['cut']:g}"], [f"> {split['cut']:g}"]
-    return _listed(split["levels"], wording), _listed(split["other_levels"], wording)
+    column, cut = split["column"], split["cut"]
+    if cut is not None:
+        return [between(column, None, cut, wording.language)], [between(column, cut, None, wording.language)]
+    return _listed(split, "levels", wording), _listed(split, "other_levels", wording)
 
 
-def _listed(levels: Iterable[Any], wording: Wording) -> list[str]:
-    lines = [shortened(str(level), 20) for level in levels]
+def _levels(split: Mapping[str, Any], side: str, wording: Wording) -> list[str]:
+    return [level(split["column"], of, wording.language) for of in split[side]]
+
+
+def _listed(split: Mapping[str, Any], side: str, wording: Wording) -> list[str]:
+    lines = [shortened(words, 20) for words in _levels(split, side, wording)]
     return lines if len(lines) <= _LINES else [*lines[: _LINES - 1], wording.more.format(len(lines) - _LINES + 1)]

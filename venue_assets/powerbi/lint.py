@@ -38,6 +38,7 @@ RESERVED: Final = frozenset({"measures", "goal"})
 """Names of tables that Power BI keeps for itself."""
 
 _TYPED: Final = re.compile(r'\{"(\w+)", ([\w. ]+)\}|(\w+) = ([\w.]+)(?=[,\]])')
+_GUARD: Final = re.compile(r"NOT\(ISFILTERED\(([^()]+)\)\)")
 _NUMBER_FORMAT: Final = re.compile(r"(#,)?0(\.0+)?%?")
 _DATE_FORMAT: Final = re.compile(r"yyyy-mm-dd( hh:nn:ss)?")
 _REQUIRED: Final = ("database.tmdl", "model.tmdl", "relationships.tmdl", "expressions.tmdl")
@@ -71,8 +72,18 @@ def lint(project: Path) -> list[str]:
     for check in (_references, _columns, _measures, _relationships, _cultures, _partitions, _identities):
         findings += check(nodes, model)
     fields = {table: set(columns) for table, columns in model.columns.items()}
-    findings += lint_report(project, fields, model.homes)
+    findings += lint_report(project, fields, model.homes, _blank_by(model))
     return findings
+
+
+def _blank_by(model: Model) -> dict[str, frozenset[str]]:
+    """Of each measure the tables and columns by which it is cut into blanks, those of what it is made of included."""
+    own = {name: frozenset(_GUARD.findall(measure.value or "")) for name, measure in model.measures.items()}
+    used = {name: references(measure.value or "").measures for name, measure in model.measures.items()}
+    return {
+        name: frozenset().union(places, *(own.get(of, frozenset()) for of in _reached(name, used)))
+        for name, places in own.items()
+    }
 
 
 def _tables(nodes: list[Node], model: Model) -> Iterator[str]:

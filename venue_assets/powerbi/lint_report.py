@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from venue_assets.pictures.colours import SEEN, against_white
 from venue_assets.powerbi.pbir import AGGREGATIONS, KINDS
 from venue_assets.powerbi.project import MODEL, NAME, REPORT
 
@@ -30,8 +31,16 @@ ROLES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
 """Kind of visual -> roles that it needs, roles that it may have besides."""
 
 
-def lint_report(project: Path, columns: Mapping[str, set[str]], measures: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the report of a project whose model has these columns, by table, and measures, with table."""
+def lint_report(
+    project: Path,
+    columns: Mapping[str, set[str]],
+    measures: Mapping[str, str],
+    blank_by: Mapping[str, frozenset[str]],
+) -> Iterator[str]:
+    """What is wrong with the report of a project whose model has these columns, by table, and measures, with table.
+
+    `blank_by` has the tables and columns by which a measure is cut into blanks.
+    """
     yield from _links(project)
     definition = project / REPORT / "definition"
     report = _json(definition / "report.json")
@@ -45,7 +54,7 @@ def lint_report(project: Path, columns: Mapping[str, set[str]], measures: Mappin
     if listed.get("activePageName") not in there:
         yield f"pages.json: the active page {listed.get('activePageName')} is not there"
     for name in sorted(there):
-        yield from _page(definition / "pages" / name, columns, measures)
+        yield from _page(definition / "pages" / name, columns, measures, blank_by)
 
 
 def _json(path: Path) -> Json:
@@ -86,13 +95,22 @@ def _theme(project: Path, report: Json) -> Iterator[str]:
         i for p in report.get("resourcePackages", []) for i in p.get("items", []) if i.get("type") == "CustomTheme"
     ]
     for item in items:
-        if not (project / REPORT / "StaticResources" / "RegisteredResources" / item.get("path", "?")).is_file():
+        path = project / REPORT / "StaticResources" / "RegisteredResources" / item.get("path", "?")
+        if not path.is_file():
             yield f"report.json: the theme {item.get('path')} is not there"
+        for colour in _json(path).get("dataColors", []):
+            if (found := against_white(colour)) < SEEN:
+                yield f"{path.name}: {colour} stands out from white by {found:.1f} to 1; {SEEN:g} to 1 is expected"
     if name and name not in {item.get("name") for item in items}:
         yield f"report.json: the theme {name} is not among its resources"
 
 
-def _page(folder: Path, columns: Mapping[str, set[str]], measures: Mapping[str, str]) -> Iterator[str]:
+def _page(
+    folder: Path,
+    columns: Mapping[str, set[str]],
+    measures: Mapping[str, str],
+    blank_by: Mapping[str, frozenset[str]],
+) -> Iterator[str]:
     page = _json(folder / "page.json")
     what = f"page {folder.name}"
     if page.get("name") != folder.name:
@@ -107,6 +125,7 @@ def _page(folder: Path, columns: Mapping[str, set[str]], measures: Mapping[str, 
             yield f"{what}: visual {name} is named {container.get('name')} inside"
         boxes[name] = container.get("position", {})
         yield from (f"{what}: visual {name}: {finding}" for finding in _visual(container, columns, measures))
+        yield from (f"{what}: visual {name}: {finding}" for finding in _always_blank(container, blank_by))
     for interaction in page.get("visualInteractions", []):
         for end in ("source", "target"):
             if interaction.get(end) not in boxes:
@@ -156,6 +175,20 @@ def _visual(container: Json, columns: Mapping[str, set[str]], measures: Mapping[
         yield "has no alternative text in both languages"
     if kind != "textbox" and " · " not in _text(looks, "title", "text"):
         yield "has no title in both languages"
+
+
+def _always_blank(container: Json, blank_by: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """A measure beside a column that cuts it into blanks: next to others it would look like zero."""
+    state = container.get("visual", {}).get("query", {}).get("queryState", {})
+    fields = [shown.get("field", {}) for role in state.values() for shown in role.get("projections", [])]
+    cuts = [
+        (str(of.get("Expression", {}).get("SourceRef", {}).get("Entity")), of.get("Property"))
+        for of in (field["Column"] for field in fields if "Column" in field)
+    ]
+    for name in (field["Measure"].get("Property") for field in fields if "Measure" in field):
+        for table, column in cuts:
+            if {table, f"{table}[{column}]"} & blank_by.get(name, frozenset()):
+                yield f"shows [{name}], which is always blank by {table}[{column}]"
 
 
 def _text(looks: Json, group: str, name: str) -> str:

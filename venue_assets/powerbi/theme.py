@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from venue_assets.pictures.colours import ARMS, BLUE
 from venue_assets.powerbi.pbir import THEME
 
 
@@ -15,11 +16,11 @@ def theme() -> dict[str, Any]:
     hidden = [{"show": False}]
     return {
         "name": THEME,
-        # Okabe and Ito's colours, which colour-blind people tell apart too.
-        "dataColors": ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#5A5A5A"],
+        # Grey is the last: no series here is a control.
+        "dataColors": [*ARMS[1:], ARMS[0]],
         "background": "#FFFFFF",
         "foreground": "#1F2933",
-        "tableAccent": "#0072B2",
+        "tableAccent": BLUE,
         "textClasses": {
             "title": {"fontFace": "Segoe UI Semibold", "fontSize": 10, "color": "#1F2933"},
             "label": {"fontFace": "Segoe UI", "fontSize": 9, "color": "#3E4C59"},

@@ -77,7 +77,10 @@ class Idea:
     """Something that might be tried."""
 
     finding: str
+    test: str
+    """What a test of it would be, in a sentence."""
     block: str | None
+    """None: a test of it would take too long."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class VenuePart:
     customers: Sequence[Block]
     verdicts: Sequence[Verdict]
     ideas: Sequence[Idea]
+    no_ideas: str = ""
+    """What is said where there are none."""
     compared: Block | None = None
     """What the activity brought against other days."""
 

@@ -21,6 +21,8 @@ INK: Final = "#1B2430"
 PALE: Final = "#D8DEE6"
 HEAT: Final = ("#F1F6FA", "#9CC7E3", "#2F86BE", DEEP)
 """From nothing to much: lightness alone tells."""
+_FEW: Final = 8
+"""Dates whose columns fill a chart."""
 _FONT: Final = (
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', "
     "'Source Han Sans SC', sans-serif"
@@ -202,7 +204,9 @@ def stacked_days(
         "scale": alt.Scale(domain=list(series), range=list(colours)),
         "legend": alt.Legend(title=None, offset=18 if apart else 4),
     }
-    bar = base.mark_bar(strokeWidth=1.5 if apart else 0).encode(
+    # The columns of few dates are no wider than those of some.
+    wide = alt.RelativeBandSize(band=min(1.0, len(days) / _FEW))
+    bar = base.mark_bar(strokeWidth=1.5 if apart else 0, width=wide).encode(
         y=alt.Y(
             "value:Q", title=y, stack="normalize" if share else "zero",
             axis=alt.Axis(tickCount=5, format=".0%" if share else ",.0f"),
@@ -236,35 +240,46 @@ def progress(rows: Sequence[Row]) -> Spec:
 
 
 def effects(rows: Sequence[Row], *, x: str, scale: str, worth: float | None, worth_label: str) -> Spec:
-    """The effect of each arm with its interval, against none; dashed is the effect that was worth finding."""
+    """The effect of each arm with its interval, against none; dashed is the effect that was worth finding.
+
+    Names and figures stand above each other, and both lines beside the interval only: so nothing crosses a letter.
+    """
     base = alt.Chart(alt.NamedData(name="rows")).encode(y=_in_order("arm", axis=None))
-    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=INK).encode(x=alt.X("zero:Q"))
-    layers: list[Any] = [zero]
+    beside: dict[str, Any] = {"yOffset": 4, "y2Offset": 36}
+    layers: list[Any] = [
+        base.mark_rule(color=INK, **beside).encode(x=alt.XDatum(0), y2=alt.Y2("arm:N")),
+    ]
     if worth is not None:
-        mark = alt.Chart(alt.InlineData(values=[{"worth": worth, "label": worth_label}]))
-        layers += [mark.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("worth:Q"), tooltip=_tips("label"))]
+        layers += [
+            base.transform_calculate(worth=str(worth), label=f"'{worth_label}'")
+            .mark_rule(color=GREY, strokeDash=[4, 3], **beside)
+            .encode(x=alt.X("worth:Q"), y2=alt.Y2("arm:N"), tooltip=_tips("label"))
+        ]
     layers += [
-        base.mark_rule(strokeWidth=3, color=BLUE, yOffset=10).encode(
+        base.mark_rule(strokeWidth=3, color=BLUE, yOffset=20).encode(
             x=alt.X(
-                "low:Q", title=x, axis=alt.Axis(format=scale, tickCount=6, grid=False), scale=alt.Scale(padding=32)
+                "low:Q", title=x, scale=alt.Scale(padding=32),
+                axis=alt.Axis(
+                    labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{scale}')", tickCount=6, grid=False,
+                    labelOverlap="greedy", labelSeparation=8,
+                ),
             ),
             x2=alt.X2("high:Q"), tooltip=_tips("arm", "text"),
         ),
-        base.mark_point(filled=True, size=110, color=BLUE, opacity=1, yOffset=10).encode(
+        base.mark_point(filled=True, size=110, color=BLUE, opacity=1, yOffset=20).encode(
             x=alt.X("effect:Q"), tooltip=_tips("arm", "text")
         ),
-        # On white, where the line of no effect passes behind it.
-        base.mark_text(align="left", x=8, yOffset=-10, stroke="white", strokeWidth=6).encode(text=alt.Text("arm:N")),
-        *_captions(base, "arm", "text", above=10, left=8),
+        base.mark_text(align="left", x=8, yOffset=-28).encode(text=alt.Text("arm:N")),
+        base.mark_text(align="left", x=8, yOffset=-10, fontWeight="bold").encode(text=alt.Text("text:N")),
     ]  # fmt: skip
-    return _spec(alt.layer(*layers).properties(width="container", height=60 * len(rows)), rows)
+    return _spec(alt.layer(*layers).properties(width="container", height=84 * len(rows)), rows)
 
 
-def _captions(base: alt.Chart, name: str, figure: str, *, above: int = 8, left: int = 0) -> list[alt.Chart]:
+def _captions(base: alt.Chart, name: str, figure: str) -> list[alt.Chart]:
     """Above a bar: its name on the left, its figure on the right."""
     return [
-        base.mark_text(align="left", x=left, yOffset=-above, limit=260).encode(text=alt.Text(f"{name}:N")),
-        base.mark_text(align="right", yOffset=-above, fontWeight="bold").encode(
+        base.mark_text(align="left", x=0, yOffset=-8, limit=260).encode(text=alt.Text(f"{name}:N")),
+        base.mark_text(align="right", yOffset=-8, fontWeight="bold").encode(
             x=alt.XValue("width"),  # type: ignore[no-untyped-call]
             text=alt.Text(f"{figure}:N"),
         ),

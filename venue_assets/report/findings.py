@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from venue_assets.report.figures import Figure, Row
+from venue_assets.report.figures import SETTLED, Figure, Row
 from venue_assets.report.people import LONGEST, STEP, Occupancy, Segments
 from venue_assets.report.subject import Subject, Venue
 from venue_assets.report.trust import Trust
@@ -58,7 +58,7 @@ def part(words: Words, step: str, share: float) -> str:
     if step == "paying_users":
         n = words.number(100 * share, 1)
         return words(f"  ({n} per 100 visits)", f"（每 100 次到访 {n}）")
-    return f"  ({words.percent(share)})"
+    return words(f"  ({words.percent(share)})", f"（{words.percent(share)}）")
 
 
 def funnel_note(words: Words, steps: Sequence[str]) -> str:
@@ -118,8 +118,9 @@ def occupancy_note(words: Words, found: Occupancy, share: float | None) -> str:
     """What the lines are, and what is not in them; `share` of those who walked in were recognised."""
     minutes = STEP // 60
     note = words(
-        f"Recognised people only, between entry and leave: the line every {minutes} minutes, the peak to the second.",
-        f"仅含已识别人员（进入与离开之间）：曲线每 {minutes} 分钟取一点，峰值精确到秒。",
+        f"Recognised people only, between entry and leave: a point every {minutes} minutes, and the peak, its time "
+        "to the minute.",
+        f"仅含已识别人员（进入与离开之间）：每 {minutes} 分钟一点，另加峰值（时刻显示到分钟）。",
     )
     if share is not None and share <= 1:
         note += words(
@@ -139,13 +140,42 @@ def occupancy_note(words: Words, found: Occupancy, share: float | None) -> str:
     return note
 
 
-def busiest(words: Words, metric: Metric, row: Row) -> str:
-    """The busiest hour of the week."""
+def busiest(words: Words, metric: Metric, row: Row, only: date | None) -> str:
+    """The busiest hour of the week; of a single date, of that."""
     day, hour, n = words.weekdays()[row["weekday"]], f"{row['hour']:02d}:00", words.number(row["mean"])
     label = metric.label[words.language]
+    if only:
+        return words(
+            f"{words.day(only)}, from {hour}, was the busiest hour: {n} {_lower(label)}",
+            f"{words.day(only)} {hour} 起的一小时最繁忙：{label} {n}",
+        )
     return words(
         f"{day} from {hour} is the busiest hour: {n} {_lower(label)} on average",
         f"{day} {hour} 起的一小时最繁忙：平均{label} {n}",
+    )
+
+
+def busy_note(words: Words, metric: Metric, days: Sequence[date]) -> str:
+    """What the map of busy hours shows, and of how many dates."""
+    label = metric.label[words.language]
+    if len(days) == 1:
+        return words(
+            f"{label} by local hour; these weeks have records of one date only.",
+            f"按当地小时的{label}；这几周只有一个日期有记录。",
+        )
+    many = words.count(len(days), "date", "dates", " 个日期")
+    return words(
+        f"{label} by weekday and local hour, mean over the {many} with records of these weeks.",
+        f"按星期与当地小时的{label}，为这几周有记录的 {many}的平均值。",
+    )
+
+
+def first_date(words: Words, since: date) -> str:
+    """Why nobody returns on the first date of records."""
+    return words(
+        f"Records begin on {words.day(since)}: of nobody can it be known whether they had been there before, so "
+        "everybody counts as new.",
+        f"记录始于{words.day(since)}：无从得知谁曾经来过，因此所有人都计为新访客。",
     )
 
 
@@ -251,6 +281,26 @@ def segments(words: Words, found: Segments, currency: str, since: date | None) -
         + (f"since {words.day(since)}" if since else "of a year")
         + " to known customers",
         f"最有价值的 {share} 顾客贡献了{f'{words.day(since)}以来' if since else '一年'}已识别顾客销售额的 {part}",
+    )
+
+
+def too_early(words: Words, since: date, week: int) -> str:
+    """Why customers of the first dates are in no segments."""
+    return words(
+        f"Segments are held back until there are {week} dates of records, which begin on {words.day(since)}: before "
+        "that nobody can have stayed away, yet whoever has not come again would be called one to win back.",
+        f"记录始于{words.day(since)}，满 {week} 天后才显示分群：此前无从得知谁已流失，而未再次消费者都会被称为待挽留。",
+    )
+
+
+def young(words: Words, since: date, last: date) -> str:
+    """From when there are records, and in the first weeks how little keeping and winning back mean."""
+    said = words(f" Records begin on {words.full_day(since)}", f"记录始于{words.full_day(since)}")
+    n = (last - since).days + 1
+    if n > SETTLED:
+        return said + words(".", "。")
+    return said + words(
+        f": to keep or win back is who bought early in these {n} dates.", f"：“保持”与“挽留”指这 {n} 天内较早购买者。"
     )
 
 

@@ -114,6 +114,7 @@ def _venue(words: Words, asker: Asker, venue: Venue, missing: Sequence[date]) ->
         customers.customers(words, asker, venue),
         trials.experiments(words, asker, venue),
         trials.ideas(words, asker, venue),
+        trials.no_ideas(words, asker, venue),
         against_other_days(words, asker, venue),
     )
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from venue_assets.report.comparisons import harmed
 from venue_assets.report.figures import Row
-from venue_assets.report.trials import PACE, Outcome, Trial, days_as_planned, total_shares
+from venue_assets.report.trials import PACE, Outcome, Trial, total_shares
 from venue_assets.report.wording import Words
 from venue_assets.tables.experiments.wording import quoted
 
@@ -66,15 +66,14 @@ def since_then(words: Words, trial: Trial) -> str:
     return words(f" {n} come since, which changes nothing of it.", f"此后又有 {n} 个样本，不再改变结论。")
 
 
-def as_planned(words: Words, trial: Trial) -> str:
-    """How long it takes if the shares planned for the next date are followed, which is not the pace so far."""
-    days = None if trial.deciding and trial.deciding["analysed_on"] else days_as_planned(trial)
-    if not days:
+def pace(words: Words, trial: Trial) -> str:
+    """That the pace so far is that of fixed shares, where a plan would change it."""
+    analysed = trial.deciding and trial.deciding["analysed_on"]
+    if analysed or not trial.planned or any(row["by_plan"] for row in trial.given):
         return ""
-    on, about = words.day(trial.planned[0]["day"]), words.count(days, "day", "days", " 天")
     return words(
-        f" At as many units a day, but by the shares planned for {on}, it takes about {about}.",
-        f"若每天样本数不变而按{on}的计划份额分配，约需 {about}。",
+        " No plan was followed so far; once one is, arms to which it gives less fill more slowly.",
+        "至今未执行计划；执行后，份额较小的组积累样本会变慢。",
     )
 
 

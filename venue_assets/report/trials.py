@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from math import ceil
+from datetime import date
 from typing import Any, Final, Literal
 
 from venue_assets.report import losses
@@ -45,7 +44,10 @@ class Trial:
     tree: dict[str, Any] | None
     fitted_on: date | None
     given: list[Row]
-    """`assigned_on`, `arm`, `units`, `by_plan` of a bandit: what was really assigned, and how many of it by a plan."""
+    """`assigned_on`, `arm`, `units`, `by_plan` of a bandit: what was really assigned, and how many of it by a plan.
+
+    Without dates on which an arm got too few units to be told.
+    """
     planned: list[Row]
     """`leaf`, `rule`, `arm`, `share`, `forecast` for the next date."""
     planned_before: list[Row]
@@ -81,6 +83,10 @@ class Trial:
         if not self.is_randomised:
             return "higher" if row["effect"] > 0 else "lower"
         return "better" if row["effect"] > 0 else "worse"
+
+    def is_of_few(self, smallest_cell: int) -> bool:
+        """Whether an arm has units, but fewer than may be told of; days are no people."""
+        return self.unit != "venue_day" and any(0 < row["n_units"] < smallest_cell for row in self.gates)
 
     @property
     def is_decided(self) -> bool:
@@ -118,7 +124,7 @@ def _trial(asker: Asker, venue: Venue, e: Row) -> Trial:
         verdicts,
         json.loads(tree[0]["tree"]) if tree else None,
         tree[0]["fitted_on"] if tree else None,
-        asker.rows(_GIVEN, **of, venue=venue.venue_id) if e["kind"] == "bandit" else [],
+        asker.rows(_GIVEN, **of, venue=venue.venue_id, few=asker.smallest_cell) if e["kind"] == "bandit" else [],
         asker.rows(_PLANNED, **of),
         asker.rows(_PLANNED_BEFORE, **of),
         losses.whole(harm.get(venue.venue_id, {})),
@@ -132,19 +138,6 @@ def total_shares(plan: Sequence[Row]) -> dict[str, float]:
     for row in plan:
         found[row["arm"]] = found.get(row["arm"], 0.0) + row["share"] * row["forecast"] / expected
     return found
-
-
-def days_as_planned(trial: Trial) -> int | None:
-    """Days until every arm has its units if as many are assigned as on the last dates, but by the planned shares."""
-    shares, dates = total_shares(trial.planned), {row["assigned_on"] for row in trial.given}
-    lacking = {row["arm"]: row["samples_needed"] for row in trial.gates if row["samples_needed"] != 0}
-    if not shares or not dates or None in lacking.values() or not all(shares.get(arm) for arm in lacking):
-        return None
-    begin = max(dates) - timedelta(days=PACE - 1)
-    a_day = sum(row["units"] for row in trial.given if row["assigned_on"] >= begin) / min(
-        PACE, (max(dates) - min(dates)).days + 1
-    )
-    return max((ceil(needed / (a_day * shares[arm])) for arm, needed in lacking.items()), default=0)
 
 
 def hypotheses(asker: Asker, venue: Venue) -> list[Row]:
@@ -178,14 +171,16 @@ SELECT tree, fitted_on FROM experiments.context_tree WHERE {_NEWEST.format(table
 _GIVEN: Final = """
 SELECT event_date AS assigned_on, arm, count(*) AS units, count(allocation_id) AS by_plan
 FROM (
-  SELECT a.* FROM clean.assignments AS a JOIN star.dim_experiment AS e USING (experiment_id, venue_id)
+  SELECT a.*, e.unit FROM clean.assignments AS a JOIN star.dim_experiment AS e USING (experiment_id, venue_id)
   WHERE experiment_id = $id AND venue_id = $venue AND event_date BETWEEN e.first_date AND least(e.last_date, $last)
   QUALIFY row_number() OVER (
     PARTITION BY unit_id, CASE WHEN e.unit = 'venue_day' THEN event_date END
     ORDER BY recorded_at, gateway_id, boot_id, seq
   ) = 1
 )
-GROUP BY event_date, arm ORDER BY event_date, arm
+GROUP BY event_date, arm, unit
+QUALIFY bool_and(unit = 'venue_day' OR count(*) >= $few) OVER (PARTITION BY event_date)
+ORDER BY event_date, arm
 """
 _PLANNED: Final = f"""
 SELECT event_date_of_shares AS day, leaf, rule, arm, share, forecast

@@ -5,21 +5,19 @@ What does not belong here: what is said of the figures (findings.py), and labels
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from venue_assets.semantic_layer.covariates import SHORT_WEEKDAYS
 from venue_assets.semantic_layer.metrics import Language, Metric
 
 _WEEKDAYS: Final = {
     "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "zh": ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日"),
-}
-_SHORT: Final = {
-    "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
-    "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
 }
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUS: Final = "\N{MINUS SIGN}"
@@ -125,7 +123,7 @@ class Words:
 
     def weekdays(self) -> Sequence[str]:
         """Mon to Sun."""
-        return _SHORT[self.language]
+        return SHORT_WEEKDAYS[self.language]
 
     def clock(self, seconds: float) -> str:
         """17:30, from seconds after midnight; a day that ends after midnight goes on there."""
@@ -149,6 +147,11 @@ class Words:
         if len(set(short.values())) == len(short):
             return short
         return {day: self(f"{name} {day.year}", f"{day.year}年{name}") for day, name in short.items()}
+
+
+def typeset(sentence: str) -> str:
+    """A sentence of a table, with the minus and the unbroken per cent of the rest of the page."""
+    return re.sub(r"(?<=\d) %", f"{_NARROW}%", re.sub(r"(?<![\w-])-(?=\d)", _MINUS, sentence))
 
 
 def span(last: date, days: int) -> tuple[date, date]:

@@ -141,6 +141,8 @@ class Registry:
     experiment_units: Mapping[str, Text]
     """What is assigned in an experiment, in the words that follow a number."""
     segments: Mapping[str, Text]
+    covariates: Mapping[str, Text]
+    """What trees may ask of a unit; covariates.py has their values in words."""
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self.metrics.values())
@@ -177,6 +179,7 @@ class _File(_Entry):
     unit_kpis: dict[str, Figure]
     experiment_units: dict[str, Text]
     segments: dict[str, Text]
+    covariates: dict[str, Text]
     dimensions: dict[str, Dimension]
     metrics: dict[str, Metric]
 
@@ -200,7 +203,7 @@ def read(text: str) -> Registry:
     metrics = {name: metric.model_copy(update={"name": name}) for name, metric in file.metrics.items()}
     dimensions = {name: dimension.model_copy(update={"name": name}) for name, dimension in file.dimensions.items()}
     units = {unit: Text(en=unit, zh=zh) for unit, zh in file.units.items()}
-    words = (file.unit_kpis, file.experiment_units, file.segments)
+    words = (file.unit_kpis, file.experiment_units, file.segments, file.covariates)
     found = Registry(metrics, dimensions, file.folders, units, *words)
     for metric in found:
         _check(metric, found)

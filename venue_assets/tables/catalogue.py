@@ -32,6 +32,7 @@ from edge_collector.contract import columns as contract_columns
 from venue_assets.semantic_layer.metrics import FILE as REGISTRY
 from venue_assets.semantic_layer.metrics import registry
 from venue_assets.tables import CatalogueError
+from venue_assets.tables.references import REFERENCES
 
 LAYERS: Final = ("raw", "clean", "behaviour", "metrics", "segments", "experiments")
 _FOLDER: Final = Path(__file__).parent
@@ -140,6 +141,11 @@ class Table:
     stream: str | None = None
     code: str = field(default="", compare=False)
 
+    @property
+    def is_landed(self) -> bool:
+        """Whether it is made from the landing itself, and of no other table."""
+        return self.sql is None and self.compute is None
+
     @cached_property
     def meaning(self) -> str:
         """Everything that readers are told of it, and its code, as text: differs where anything of that does."""
@@ -182,85 +188,6 @@ class Catalogue:
             if reached & set(self.lake_inputs(table)):
                 reached.add(table.name)
         return [t for t in self.tables if t in reached]
-
-
-REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
-    "site": {"identity": "VARCHAR"},
-    "venues": {
-        "venue_id": "VARCHAR",
-        "currency": "VARCHAR",
-        "operates": "BOOLEAN",
-        "has_boundary": "BOOLEAN",
-        "has_entrance": "BOOLEAN",
-        "has_terminal": "BOOLEAN",
-        "takes_orders": "BOOLEAN",
-    },
-    "devices": {
-        "device_id": "VARCHAR",
-        "venue_id": "VARCHAR",
-        "gateway_id": "VARCHAR",
-        "stream": "VARCHAR",
-        "counting": "VARCHAR",
-        "in_share": "DOUBLE",
-    },
-    "device_accuracy": {
-        "device_id": "VARCHAR",
-        "venue_id": "VARCHAR",
-        "stream": "VARCHAR",
-        "counted_share_low": "DOUBLE",
-        "counted_share_high": "DOUBLE",
-    },
-    "activities": {"venue_id": "VARCHAR", "activity_id": "VARCHAR", "first_date": "DATE"},
-    "experiments": {
-        "experiment_id": "VARCHAR",
-        "venue_id": "VARCHAR",
-        "kind": "VARCHAR",
-        "unit": "VARCHAR",
-        "kpi": "VARCHAR",
-        "alpha": "DOUBLE",
-        "power": "DOUBLE",
-        "minimum_effect": "DOUBLE",
-        "reward_days": "INTEGER",
-        "first_date": "DATE",
-        "last_date": "DATE",
-        "matures_on": "DATE",
-    },
-    "experiment_arms": {
-        "experiment_id": "VARCHAR",
-        "arm": "VARCHAR",
-        "position": "INTEGER",
-        "fixed_share": "DOUBLE",
-        "first_date": "DATE",
-        "last_date": "DATE",
-    },
-    "experiment_kpis": {"experiment_id": "VARCHAR", "kpi": "VARCHAR", "position": "INTEGER"},
-    "experiment_covariates": {"experiment_id": "VARCHAR", "covariate": "VARCHAR", "position": "INTEGER"},
-    "experiment_policies": {
-        "experiment_id": "VARCHAR",
-        "exploration": "DOUBLE",
-        "floor": "DOUBLE",
-        "reward_bound": "DOUBLE",
-        "target": "VARCHAR",
-        "refit_days": "INTEGER",
-        "history_days": "INTEGER",
-        "learn_from": "VARCHAR",
-    },
-    "booked_units": {"venue_id": "VARCHAR", "unit": "VARCHAR", "until": "DATE"},
-    "venue_day_spans": {
-        "venue_id": "VARCHAR",
-        "starts_at": "TIMESTAMP",
-        "ends_at": "TIMESTAMP",
-        "utc_offset_seconds": "BIGINT",
-    },
-    "missing_sequences": {
-        "stream": "VARCHAR",
-        "gateway_id": "VARCHAR",
-        "boot_id": "VARCHAR",
-        "first_missing": "BIGINT",
-        "last_missing": "BIGINT",
-    },
-}
-"""What SQL may read besides tables: the site and the landing as they are seen from one event date."""
 
 
 @lru_cache(maxsize=512)

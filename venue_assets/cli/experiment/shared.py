@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_collector import event_time
+from edge_collector.allocation import days_of
 from edge_collector.experiment import Experiment
 from edge_collector.site import Site
 from venue_assets.cli.arguments import UserError, computable, event_date
@@ -66,6 +68,27 @@ def asked(con: duckdb.DuckDBPyConnection, sql: str, **parameters: Any) -> list[d
     con.execute(sql, parameters or None)
     names = [column[0] for column in con.description or ()]
     return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
+
+
+def without_shares(home: Home, e: Experiment) -> str:
+    """Of a bandit that is on today and has no shares for it: so, and what gateways do instead; else nothing.
+
+    Shares of a date are made when the one before has landed: a day on which nothing came leaves none.
+    """
+    from venue_assets.publish.allocations import ALLOCATIONS
+
+    venue = home.site.venue_of(e)
+    today = event_time.event_date(datetime.now(UTC), venue.time_zone, venue.day_starts_at)
+    days = days_of(home.published / ALLOCATIONS, e.id)
+    if e.kind != "bandit" or not e.first_date <= today <= e.last_date or today in days:
+        return ""
+    newest = max((day for day in days if day < today), default=None)
+    fixed = ", ".join(f"{arm} {100 * share:.1f} %" for arm, share in zip(e.arms, e.shares, strict=True))
+    known = f" (the newest are for {newest})" if newest else ""
+    return (
+        f"no shares for today, {today}{known}: gateways go on with the fixed ones ({fixed}) until there are, and each "
+        "record says so"
+    )
 
 
 def state(e: Experiment, day: date) -> str:

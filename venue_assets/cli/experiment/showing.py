@@ -12,7 +12,7 @@ import typer
 from edge_collector.experiment import Experiment
 from venue_assets.cli import show
 from venue_assets.cli.arguments import home_with_site
-from venue_assets.cli.experiment.shared import AsOf, Id, as_of, asked, lake, named, state
+from venue_assets.cli.experiment.shared import AsOf, Id, as_of, asked, lake, named, state, without_shares
 from venue_assets.cli.show import say, verbatim
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def show_(
         _show_tree(tree[0])
     if shares:
         _show_shares(e, shares)
+    if lacking := without_shares(home, e):
+        say(f"[yellow]{verbatim(lacking)}[/]")
     if gates or tree:
         say(f"Next: [bold]venue experiment size {e.id}[/], [bold]venue status[/]")
     else:

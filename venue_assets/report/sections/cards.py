@@ -110,6 +110,11 @@ def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None
         "并非随机试验：这些日子之间的其他差异也包含在内。",
     )
     note += words(
+        " The data dictionary's question on activities takes all dates of the activity and of the four weeks before, "
+        "whatever their weekday, so its figures are others.",
+        "数据字典中关于活动的问题按活动期间及此前四周的所有日期计算，不区分星期几，因此数字不同。",
+    )
+    note += words(
         " Dates without any record are on neither side; of which only a part was recorded counts with that part.",
         "没有任何记录的日期不计入任何一方；只有部分记录的日期按其已有部分计入。",
     )

@@ -25,6 +25,8 @@ _SEGMENTS: Final = {
     "general_win_back": "R↓ F↓ M↓",
 }
 """In the order of the map: recency and frequency down, money across; an arrow up is above the mean score."""
+_WEEK: Final = 7
+"""Dates of records before which segments mean nothing: nobody can have stayed away for a week."""
 
 
 def sales(words: Words, asker: Asker, venue: Venue) -> list[Block]:
@@ -83,6 +85,8 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
                 ),
             )
         ]
+    if (asker.subject.last - since).days < _WEEK - 1 and set(found.users) - {"visitor"}:
+        return [empty(name, findings.too_early(words, since, _WEEK))]
     named = {segment: segment_name(words, segment) for segment in registry().segments}
     most = max((float(row["monetary"] or 0) for row in found.users.values()), default=0)
     tiles, rows = [], []
@@ -107,7 +111,7 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
         "到访未购者来过但未购买。",
     )
     if young:
-        note += words(f" Records begin on {words.full_day(young)}.", f"记录始于{words.full_day(young)}。")
+        note += findings.young(words, young, asker.subject.last)
     columns = ["R F M", words("Segment", "分群"), words("People", "人数"), words("Money", "金额")]
     map_ = Block(
         findings.segments(words, found, venue.currency, young), note, tiles=tiles,

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from venue_assets.methods.context_groups import EVERYBODY
+from edge_collector.experiment import VisitorCovariate
+from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
+from venue_assets.methods.context_groups import EVERYBODY, conditions, rules
 from venue_assets.pictures.colours import ARMS
 from venue_assets.pictures.tree import Wording, forest, outline
 from venue_assets.report import charts
 from venue_assets.report import trial_findings as findings
 from venue_assets.report.blocks import Block, Idea, Table, Tone, Verdict
 from venue_assets.report.figures import Asker, Row
-from venue_assets.report.sections.parts import segment_name
 from venue_assets.report.subject import Venue
 from venue_assets.report.trials import Outcome, Trial, hypotheses, total_shares, trials
-from venue_assets.report.wording import Words
-from venue_assets.semantic_layer.metrics import registry
-from venue_assets.tables.experiments.wording import kpi_label, unit_words
+from venue_assets.report.wording import Words, typeset
+from venue_assets.semantic_layer.covariates import rule
+from venue_assets.semantic_layer.metrics import LANGUAGES, registry
+from venue_assets.tables.experiments.proposal import RECENT
+from venue_assets.tables.experiments.wording import Shown, kpi_label, unit_words
 
 _TONES: Final[dict[Outcome, Tone]] = {
     "better": "good",
@@ -30,16 +33,6 @@ _TONES: Final[dict[Outcome, Tone]] = {
     "not_enough": "neutral",
     "withheld": "bad",
 }
-_RULES_ZH: Final = (
-    (f"^{EVERYBODY}$", "所有访客"),
-    # Only where one condition ends and another begins: ids may hold these words, too.
-    (r" and (?=(?:\S+ < )?\w+ (?:in|<=|>) )", "，且 "),
-    (r"\bsegment in ", "分群为"),
-    (r"\bhour (?=<=|>)", "小时 "),
-    (r" \(or unknown\)", "（或未知）"),
-    (", ", "、"),
-)
-"""What stands in rules, as `context_groups.rules` writes them, in Chinese."""
 _KINDS: Final = {
     "randomised": ("randomised, fixed shares", "随机，固定份额"),
     "bandit": ("randomised, shares move to what works (bandit)", "随机，份额向有效者移动（多臂老虎机）"),
@@ -49,10 +42,22 @@ _KINDS: Final = {
 
 def experiments(words: Words, asker: Asker, venue: Venue) -> list[Verdict]:
     """Each experiment: what came of it, and how far it has come."""
-    return [_verdict(words, trial) for trial in trials(asker, venue)]
+    return [
+        _untold(words, trial) if trial.is_of_few(asker.smallest_cell) else _verdict(words, trial, venue.currency)
+        for trial in trials(asker, venue)
+    ]
 
 
-def _verdict(words: Words, trial: Trial) -> Verdict:
+def _untold(words: Words, trial: Trial) -> Verdict:
+    n = words.number(words.smallest_cell)
+    said = words(
+        f"Withheld: an arm has fewer than {n} {words(*unit_words(trial.unit))} so far.",
+        f"不公布：有的组至今不足 {n} {words(*unit_words(trial.unit))}。",
+    )
+    return Verdict(trial.experiment_id, words.withheld[:1].upper() + words.withheld[1:], "neutral", said, [said])
+
+
+def _verdict(words: Words, trial: Trial, currency: str) -> Verdict:
     badge = words(*findings.BADGES[trial.outcome])
     if trial.outcome == "running" and trial.progress is not None:
         badge += words(": ", "：") + words.percent(min(trial.progress, 0.99), 0)
@@ -67,7 +72,12 @@ def _verdict(words: Words, trial: Trial) -> Verdict:
     sentences = [_begun(words, trial, row) for row in trial.verdicts]
     blocks = [
         block
-        for block in (_progress(words, trial), _effect(words, trial), _tree(words, trial), _shares(words, trial))
+        for block in (
+            _progress(words, trial),
+            _effect(words, trial),
+            _tree(words, trial, currency),
+            _shares(words, trial),
+        )
         if block
     ]
     glance = _begun(words, trial, first) if first else words("No figures yet.", "尚无数据。")
@@ -76,7 +86,7 @@ def _verdict(words: Words, trial: Trial) -> Verdict:
 
 def _begun(words: Words, trial: Trial, row: Row) -> str:
     """The conclusion of a row with a capital; the name of an arm, which may begin it, keeps its own."""
-    said: str = row[words("conclusion", "conclusion_zh")]
+    said = typeset(row[words("conclusion", "conclusion_zh")])
     if said.startswith(tuple(f"{arm} {verb} " for arm in trial.arms for verb in ("beats", "against"))):
         return f"Arm {said}"
     return said[:1].upper() + said[1:]
@@ -113,7 +123,7 @@ def _progress(words: Words, trial: Trial) -> Block:
         "Bars: what the units so far are worth; black lines: what is needed. ",
         "条形：目前样本的有效数量；黑线：所需数量。",
     )
-    note += findings.ratio(words, trial) + findings.since_then(words, trial) + findings.as_planned(words, trial)
+    note += findings.ratio(words, trial) + findings.since_then(words, trial) + findings.pace(words, trial)
     note += findings.days_count(words, trial)
     columns = [words("Arm", "组"), words("Worth of needed", "有效 / 所需"), words("Units", "样本")]
     return Block(
@@ -218,13 +228,14 @@ def _shares(words: Words, trial: Trial) -> Block | None:
     leading = max(total, key=lambda arm: total[arm])
     note = findings.shares_note(words, trial, leading)
     note += words(" Groups and their planned shares:", "各群体的计划份额：")
-    groups = {row["leaf"]: row for row in trial.planned}
+    groups, told = {row["leaf"]: row for row in trial.planned}, _rules(words, trial.tree)
     planned = {(row["leaf"], row["arm"]): row["share"] for row in trial.planned}
     table = Table(
         [words("Group of visitors", "访客群体"), words("Expected", "预计"), *arms],
         [
             [
-                _rule(words, group["rule"]),
+                # A plan by another tree than the last one has its rule as it was written down.
+                told.get(str(group["rule"]), str(group["rule"])),
                 words.number(group["forecast"]),
                 *(words.percent(planned.get((leaf, arm), 0.0), 0) for arm in arms),
             ]
@@ -241,21 +252,24 @@ def _shares(words: Words, trial: Trial) -> Block | None:
     )  # fmt: skip
 
 
-def _tree(words: Words, trial: Trial) -> Block | None:
+def _tree(words: Words, trial: Trial, currency: str) -> Block | None:
     if trial.tree is None:
         return None
     leaves = sum(not node["children"] for node in trial.tree["nodes"])
     # What leaves of a tree of effects predict are effects, and those are not shown before the verdict.
-    told = trial.is_decided or not any(n.get("response") for n in trial.tree["nodes"])
+    of_effects = any(n.get("response") for n in trial.tree["nodes"])
+    told = trial.is_decided or not of_effects
+    shown = Shown.of(trial.kpi, currency)
     wording = Wording(
+        language=words.language,
         leaf=words("group", "群体"),
         mean=words("mean", "均值") if told else None,
+        written=lambda mean: shown.written(mean, LANGUAGES.index(words.language), is_step=of_effects),
         more=words("and {} more", "另有 {} 项"),
         tests=trial.is_decided,
         between=(words(", ", "、"), words(", ", "，"), words(": ", "：")),
     )
-    tree = _named(words, trial.tree)
-    svg = forest([("", tree)], wording)
+    svg = forest([("", trial.tree)], wording)
     title = findings.tree(words, leaves, trial.fitted_on)
     note = words(
         "Conditional inference tree: in each node the covariate that tells visitors apart best",
@@ -273,33 +287,37 @@ def _tree(words: Words, trial: Trial) -> Block | None:
     width = float(re.search(r'width="(\d+)"', svg)[1])  # type: ignore[index]
     named = f'role="img" aria-label="{html.escape(title, quote=True)}" style="min-width: {0.75 * width:.0f}px"'
     labelled = svg.replace("<svg ", f"<svg {named} ", 1)
-    return Block(title, note, svg=labelled, outline=outline(tree, wording))
+    return Block(title, note, svg=labelled, outline=outline(trial.tree, wording))
 
 
-def _rule(words: Words, rule: str) -> str:
-    """The rule of a group with the names of segments instead of their ids, and its syntax in the report's language."""
-    for segment in sorted(registry().segments, key=len, reverse=True):
-        rule = re.sub(rf"\b{segment}\b", segment_name(words, segment), rule)
-    for en, zh in _RULES_ZH:
-        rule = words(rule, re.sub(en, zh, rule))
-    return rule[:1].upper() + rule[1:]
-
-
-def _named(words: Words, tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with the names of segments on its branches."""
-    nodes = []
-    for node in tree["nodes"]:
-        split = node["split"]
-        if split and split["cut"] is None and split["column"] == "segment":
-            sides = {
-                side: [segment_name(words, str(level)) for level in split[side]] for side in ("levels", "other_levels")
-            }
-            node = node | {"split": split | sides}
-        nodes.append(node)
-    return tree | {"nodes": nodes}
+def _rules(words: Words, tree: dict[str, Any] | None) -> dict[str, str]:
+    """The groups of a tree in words, by their rules as tables have them."""
+    told = {EVERYBODY: rule((), words.language)}
+    if tree is not None:
+        fitted, personal = ConditionalInferenceTree.from_dict(tree), get_args(VisitorCovariate)
+        written = rules(fitted, personal)
+        told |= {written[leaf]: rule(of, words.language) for leaf, of in conditions(fitted, personal).items()}
+    return {written: said[:1].upper() + said[1:] for written, said in told.items()}
 
 
 def ideas(words: Words, asker: Asker, venue: Venue) -> list[Idea]:
     """What might be tried next, with the test that would tell."""
-    found = [(str(row[words("finding", "finding_zh")]), row["block"]) for row in hypotheses(asker, venue)]
-    return [Idea(finding[:1].upper() + finding[1:], block) for finding, block in found]
+    found = [(typeset(row[words("finding", "finding_zh")]), row["block"]) for row in hypotheses(asker, venue)]
+    return [_idea(words, said, block) for said, block in found]
+
+
+def _idea(words: Words, said: str, block: str | None) -> Idea:
+    """What was found, and after the last semicolon the test of it."""
+    finding, _, test = (part[:1].upper() + part[1:] for part in said.rpartition(words("; ", "；")))
+    return Idea(finding + words(".", "。"), test, block) if finding else Idea(test, "", block)
+
+
+def no_ideas(words: Words, asker: Asker, venue: Venue) -> str:
+    """What is said where there are none; of the first dates that there is no norm yet."""
+    since = asker.since(venue)
+    if (asker.subject.last - since).days < RECENT:
+        return words(
+            f"Too early to tell: records begin on {words.day(since)}, and a norm takes more than {RECENT} dates.",
+            f"为时尚早：记录始于{words.day(since)}，超过 {RECENT} 天的记录才能构成平常水平。",
+        )
+    return words("Nothing stands out from the venue's own norm.", "没有明显低于该场所平常水平之处。")

@@ -160,19 +160,22 @@ def _busy(words: Words, asker: Asker, venue: Venue) -> Block:
             "figure": f"{words.number(row['mean'], 1)} {label}",
         }
     by = {(row["weekday"], row["hour"]): words.number(row["mean"], 1) for row in rows}
-    many = words.count(len(dates), "date", "dates", " 个日期")
+    days = [row["event_date"] for row in dates]
+    # An empty row tells something only where its weekday has come.
+    there = range(7) if (days[-1] - days[0]).days >= 6 else sorted({day.weekday() for day in days})
     return Block(
-        findings.busiest(words, metric, max(rows, key=lambda row: (row["mean"], -row["weekday"], -row["hour"]))),
-        words(
-            f"{label} by weekday and local hour, mean over the {many} with records of these weeks.",
-            f"按星期与当地小时的{label}，为这几周有记录的 {many}的平均值。",
-        )
-        + unsaid,
+        findings.busiest(
+            words,
+            metric,
+            max(rows, key=lambda row: (row["mean"], -row["weekday"], -row["hour"])),
+            days[0] if len(days) == 1 else None,
+        ),
+        findings.busy_note(words, metric, days) + unsaid,
         links(words, metric.name),
-        charts.heat_map(rows, weekdays=names, hours=shown, legend=label),
+        charts.heat_map(rows, weekdays=[names[d] for d in there], hours=shown, legend=label),
         table=table(
             ["", *(f"{h:02d}" for h in shown)],
-            [[names[d], *(by.get((d, h), NOTHING) for h in shown)] for d in range(7)],
+            [[names[d], *(by.get((d, h), NOTHING) for h in shown)] for d in there],
         ),
     )
 
@@ -241,6 +244,9 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
     rows = asker.over_time(venue, "new_visitors", "returning_visitors")
     if all(row["new_visitors"] == 0 and row["returning_visitors"] == 0 for row in rows):
         return empty(name, words("Nobody was recognised on these dates.", "这些日期没有识别到访客。"))
+    since = asker.since(venue)
+    if asker.subject.last == since:
+        return empty(name, findings.first_date(words, since))
     of = {n: registry()[n].label[words.language] for n in ("returning_visitors", "new_visitors")}
     days = words.names([row["event_date"] for row in rows])
     long = [

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from edge_collector.experiment import VisitorCovariate
 from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
-from venue_assets.methods.context_groups import rules
+from venue_assets.methods.context_groups import conditions, rules
 from venue_assets.methods.effect import Effect
 from venue_assets.methods.matched_weekdays import matched_weekdays
 from venue_assets.methods.sample_size import planned_continuous_variance, planned_ratio_variance
 from venue_assets.methods.two_sample import Sample
-from venue_assets.semantic_layer.metrics import registry
+from venue_assets.semantic_layer.covariates import level, rule
+from venue_assets.semantic_layer.metrics import LANGUAGES
 from venue_assets.tables.experiments.proposal import ALPHA, LONGEST, RECENT, Finding, block, one_line, sentences
-from venue_assets.tables.experiments.wording import quoted
 
 DATES: Final = 28
 """Dates whose visits are looked at, this one the last."""
@@ -266,22 +266,22 @@ def _groups(visits: pl.DataFrame, trees: Sequence[str], began: date | None) -> I
     for text in trees:
         tree = ConditionalInferenceTree.from_dict(json.loads(text))
         leaves = tree.apply(visits).to_numpy()
-        for leaf, rule in rules(tree, get_args(VisitorCovariate)).items():
-            rule = one_line(rule)
-            yield _Group(
-                "leaf", rule, (f"visits of the leaf with {rule}", f"叶节点{quoted(rule)}的到访"), leaves == leaf
-            )
+        written = rules(tree, get_args(VisitorCovariate))
+        for leaf, of in conditions(tree, get_args(VisitorCovariate)).items():
+            said, said_zh = (one_line(rule(of, language)) for language in LANGUAGES)
+            words = (f"visits of the group with {said}", f"{said_zh}这一群体的到访")
+            yield _Group("leaf", one_line(written[leaf]), words, leaves == leaf)
     segments = visits["segment"].fill_null(NEW)
     for segment in sorted(segments.unique()):
-        named = registry().segments[segment].zh if segment in registry().segments else quoted(segment)
-        words = (f"visits of segment {segment}", f"{named}分群的到访")
+        named, named_zh = (level("segment", segment, language) for language in LANGUAGES)
+        words = (f"visits of segment {named}", f"{named_zh}分群的到访")
         if segment == NEW:
             reach, reach_zh = "as far as records reach", "以现有记录为准"
             if began:
                 reach, reach_zh = f"in records that begin on {began}", f"记录始于 {began}"
             words = (
-                f"visits of segment new, people not there in the 365 dates before, {reach}",
-                f"{named}（此前 365 天未到访者，{reach_zh}）分群的到访",
+                f"visits of segment {named}, people not there in the 365 dates before, {reach}",
+                f"{named_zh}（此前 365 天未到访者，{reach_zh}）分群的到访",
             )
         yield _Group("segment", segment, words, (segments == segment).to_numpy())
     for hour in sorted(visits["hour"].unique()):

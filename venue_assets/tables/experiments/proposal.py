@@ -16,8 +16,8 @@ from venue_assets.tables.experiments.wording import Shown, unit_words
 ALPHA: Final = 0.05
 RECENT: Final = 7
 """Dates of a funnel step that are held against those before."""
-LONGEST: Final = 365
-"""Days of a test that is worth proposing."""
+LONGEST: Final = 90
+"""Days of a test that is worth proposing: within a quarter, season and offer are still those that it began with."""
 _MOST: Final = 2**53
 
 
@@ -73,8 +73,7 @@ def sentences(f: Finding, currency: str) -> tuple[str, str]:
     said = []
     for language in (0, 1):
         observed, norm, difference = seen.values(language, compared)
-        delta = tested.number(f.delta, "+") + (tested.step or tested.unit)[language]
-        said.append((observed, norm, difference, delta))
+        said.append((observed, norm, difference, tested.written(f.delta, language, is_step=True)))
     observed, norm, difference, delta = said[0]
     if f.dimension == "funnel":
         en = (
@@ -86,10 +85,14 @@ def sentences(f: Finding, currency: str) -> tuple[str, str]:
             f"{f.words[0]}: {kpi} {observed} against {norm} of all visits, {difference} ({level} % interval {low} "
             f"to {high}), {f.n:,} of {f.of:,} visits without a treatment"
         )
-    en += (
-        f"; worth testing: {delta} of {kpi}, {f.required_n:,} {unit} per arm, about {f.days:,} "
-        f"{'day' if f.days == 1 else 'days'} at the present traffic, for {gain} % more in all"
-    )
+    days = f"about {f.days:,} {'day' if f.days == 1 else 'days'} at the present traffic"
+    if f.days > LONGEST:
+        en += (
+            f"; out of reach of a test: to show {delta} of {kpi} takes {f.required_n:,} {unit} per arm, {days}, and "
+            f"more than {LONGEST} days are too long."
+        )
+    else:
+        en += f"; worth testing: {delta} of {kpi}, {f.required_n:,} {unit} per arm, {days}, for {gain} % more in all."
     observed, norm, difference, delta = said[1]
     if f.dimension == "funnel":
         zh = (
@@ -101,14 +104,13 @@ def sentences(f: Finding, currency: str) -> tuple[str, str]:
             f"{f.words[1]}：{kpi_zh} {observed}，全部到访为 {norm}，{difference}（{level}% 置信区间 {low} 至 {high}），"
             f"未受干预的 {f.of:,} 次到访中的 {f.n:,} 次"
         )
-    zh += (
-        f"；值得一试：{kpi_zh} {delta}，每组 {f.required_n:,} {unit_zh}，按目前客流约需 {f.days:,} 天，总体可多 {gain}%"
-    )
-    too_long = f.days > LONGEST
-    return (
-        en + (f"; more than {LONGEST} days are too long for a test, so there is no block." if too_long else "."),
-        zh + (f"；超过 {LONGEST} 天，不宜测试，故不提供配置。" if too_long else "。"),
-    )
+    days = f"按目前客流约需 {f.days:,} 天"
+    if f.days > LONGEST:
+        zh += f"；无法用试验检验：要测出{kpi_zh} {delta}，每组需 {f.required_n:,} {unit_zh}，{days}，"
+        zh += f"超过 {LONGEST} 天则过长。"
+    else:
+        zh += f"；值得一试：{kpi_zh} {delta}，每组 {f.required_n:,} {unit_zh}，{days}，总体可多 {gain}%。"
+    return en, zh
 
 
 def block(finding: Finding, venue_id: str, rank: int, day: date, begins: date, sentence: str) -> str:

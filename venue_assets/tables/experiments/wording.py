@@ -67,12 +67,17 @@ class Shown:
 
     def values(self, language: int, found: Effect) -> tuple[str, str, str]:
         """The means of arm and control, and their difference."""
-        unit, step = self.unit[language], (self.step or self.unit)[language]
         return (
-            self.number(found.arm) + unit,
-            self.number(found.control) + unit,
-            self.number(found.effect, "+") + step,
+            self.written(found.arm, language),
+            self.written(found.control, language),
+            self.written(found.effect, language, is_step=True),
         )
+
+    def written(self, value: float, language: int, *, is_step: bool = False) -> str:
+        """A value, or the difference of two."""
+        if is_step:
+            return self.number(value, "+") + (self.step or self.unit)[language]
+        return self.number(value) + self.unit[language]
 
     def number(self, value: float, sign: str = "") -> str:
         # Adding 0 turns -0 into 0.
