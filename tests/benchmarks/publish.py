@@ -1,6 +1,9 @@
 """Publishing after one new date, and after an old one was corrected, with a year of 2,000 visits a day behind it; and
 what analysts ask of that year. Peers: the publication written anew, and a plain copy of its database file.
 
+New dates come when there are as many publications as are kept: from then on each deletes an old one, whose memory (the
+cache of 1 GB) the next copy takes. A virtual machine that has to get it from its host takes up to 3 seconds longer.
+
     uv run --group bench python tests/benchmarks/publish.py
 
 The year is made of two simulated weeks (year.py), which takes some minutes and 2 GB; `--data FOLDER` keeps it for the
@@ -121,8 +124,15 @@ def main() -> None:
         measure(given.data or Path(temporary), given.days, given.visits)
 
 
+def median(taken: list[Taken]) -> Taken:
+    """The one whose wall time is the median."""
+    return sorted(taken, key=lambda t: t.wall)[len(taken) // 2]
+
+
 def measure(root: Path, days: int, visits: int) -> None:
     import shutil
+
+    from venue_assets.publish.publication import KEPT
 
     dates = [FIRST + timedelta(days=n) for n in range(days + HELD_BACK)]
     everybody = {day for day in dates if (day + timedelta(days=1)).day == 1} | set(dates[days - 3 :])
@@ -135,12 +145,20 @@ def measure(root: Path, days: int, visits: int) -> None:
         print(f"  {what} ...", file=sys.stderr)
         return once(__file__, "publish", ["--data", str(root)])
 
-    found = {"everything anew": run("everything anew")}
-    for n, day in enumerate(dates[days:]):
+    def corrected(day: date) -> Taken:
+        correct(root, day)
+        return run(f"{day} corrected")
+
+    def new(day: date) -> Taken:
         move(root / "held_back", root / "lake", day)
-        found["one new date"] = run(f"new date {n + 1}")
-    correct(root, dates[days // 2])
-    found["one date corrected, half a history ago"] = run("corrected date")
+        return run(f"{day} new")
+
+    found = {"everything anew": run("everything anew")}
+    half = days // 2
+    for day in dates[half - KEPT : half]:
+        corrected(day)
+    found[f"one new date, median of {HELD_BACK}"] = one_new = median([new(day) for day in dates[days:]])
+    found["one date corrected, half a history ago"] = corrected(dates[half])
     found["nothing new"] = run("nothing new")
     found["peer: plain copy of the database, flushed"] = once(__file__, "copy", ["--data", str(root)])
     asked = once(__file__, "ask", ["--data", str(root)]).figures["queries"]
@@ -163,7 +181,7 @@ def measure(root: Path, days: int, visits: int) -> None:
     table([["query", "first ms", "again ms"], *([name, f"{t[0]:.0f}", f"{t[1]:.0f}"] for name, t in asked.items())])
     print()
     met = [
-        goal("wall seconds to publish one new date", found["one new date"].wall, 3),
+        goal("wall seconds to publish one new date", one_new.wall, 3),
         goal("milliseconds of the slowest query, asked again", max(t[1] for t in asked.values()), 100),
     ]
     sys.exit(0 if all(met) else 1)

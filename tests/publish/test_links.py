@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.publish.home import publish as publish_home
 from venue_assets.graph.build import engine_resource
 from venue_assets.home import Home
 from venue_assets.publish import publication as publications
+from venue_assets.publish.links import copy
 from venue_assets.publish.publication import NAMES, current, publish
 from venue_assets.tables.catalogue import catalogue
 
@@ -124,3 +126,25 @@ def test_every_file_names_its_publication(four_dates: Home) -> None:
         texts = [p.read_text() for p in (four_dates.published / place).rglob("*.*") if p.is_file()]
         assert any(third.publication_id in text for text in texts), place
         assert not any(earlier.publication_id in text for text in texts for earlier in (first, second)), place
+
+
+@pytest.mark.parametrize("what", ["copies", "refuses", "copies nothing", "is not there"])
+def test_a_copy_is_a_file_of_its_own_whatever_the_system_offers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, "not between these")
+
+    if what == "is not there":
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    elif what != "copies":
+        stand_in = refuse if what == "refuses" else lambda *_: 0
+        monkeypatch.setattr(os, "copy_file_range", stand_in, raising=False)
+    source, target = tmp_path / "source", tmp_path / "target"
+    content = bytes(range(256)) * 4096
+    source.write_bytes(content)
+    copy(source, target)
+    assert target.read_bytes() == content
+    with target.open("rb+") as file:
+        file.write(b"written")
+    assert source.read_bytes() == content

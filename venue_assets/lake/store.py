@@ -29,6 +29,8 @@ _PART = "part-0.parquet"
 _FAILURE = "failure.json"
 _FOOTER_KEY = b"venue_assets"
 _ROW_GROUP = 122_880
+_DICTIONARY = 64 * 1024
+"""Bytes of different texts after which a column goes on without a dictionary: they hardly repeat."""
 _TAIL = 8
 """What ends a Parquet file: four bytes with the length of the footer, and four that say Parquet."""
 _PIECE = 1024**2
@@ -133,7 +135,7 @@ class Lake:
 
     def dates(self, table: str) -> list[date]:
         """The event dates that have a partition, ascending."""
-        return [day for day, folder in self._folders(table) if (folder / _PART).is_file()]
+        return [day for day, folder in self._folders(table) if Path(folder, _PART).is_file()]
 
     def stamps(self, table: str) -> dict[date, list[int]]:
         """The stamp of each partition of a table."""
@@ -144,22 +146,22 @@ class Lake:
         """Size, time and number of a partition's file: what tells it from one that replaced it."""
         return _stamp(str(self.path(table, day)))
 
-    def _folders(self, table: str) -> Iterator[tuple[date, Path]]:
+    def _folders(self, table: str) -> Iterator[tuple[date, str]]:
         try:
-            names = sorted(entry.name for entry in os.scandir(self.root / table))
+            entries = sorted(os.scandir(self.root / table), key=lambda entry: entry.name)
         except FileNotFoundError:
             return
         except NotADirectoryError:
             if self.root.is_dir():  # a file where the table's folder would be
                 return
             raise
-        for name in names:
+        for entry in entries:
             try:
-                day = date.fromisoformat(name.removeprefix("event_date="))
+                day = date.fromisoformat(entry.name.removeprefix("event_date="))
             except ValueError:
                 continue
-            if name == f"event_date={day.isoformat()}":
-                yield day, self.root / table / name
+            if entry.name == f"event_date={day.isoformat()}":
+                yield day, entry.path
 
     @contextmanager
     def draft(
@@ -267,12 +269,13 @@ class Lake:
 
 
 def _encoding(schema: pa.Schema) -> dict[str, Any]:
-    """Cheap to write and to read: texts by dictionary, numbers and times by difference."""
+    """Cheap to write and to read: texts by dictionary while they repeat, numbers and times by difference."""
     whole = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_timestamp(f.type)]
     return {
         "compression": "lz4",
         "data_page_version": "1.0",
         "use_dictionary": [f.name for f in schema if pa.types.is_string(f.type)],
+        "dictionary_pagesize_limit": _DICTIONARY,
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
     }
 

@@ -133,7 +133,7 @@ def publish(
                 _leave_what_cannot_be_carried(home, catalogue, before, wanted, log)
             publication = _describe(home, code, wanted)
             if before and before.identity == publication.identity:
-                show_reports(home, log)
+                _show_reports(home, before, log)
                 return before
             folder = _new_folder(home, publication.number)
             try:
@@ -157,7 +157,7 @@ def publish(
             raise
         flush_folder(home.published)
         _show_dictionary(home, final, log)
-        show_reports(home, log)
+        _show_reports(home, publication, log)
         for old in _versions(home)[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         return publication
@@ -165,8 +165,11 @@ def publish(
 
 def show_reports(home: Home, log: Callable[[str], Any] = lambda _: None) -> None:
     """Have the front page of the reports say which there are, and tell which show an earlier state of their dates."""
-    if not (publication := current(home)):
-        return
+    if publication := current(home):
+        _show_reports(home, publication, log)
+
+
+def _show_reports(home: Home, publication: Publication, log: Callable[[str], Any]) -> None:
     reports = home.published / REPORTS
     found = outdated(reports, publication.changed_at, home.site)
     try:
