@@ -1,6 +1,6 @@
--- Sessions: sorted once, each person's records lie side by side in order of time, and neighbours make a session.
--- Sorting millions of rows costs what they are wide and, beyond 24 bytes, what their key is: gateway, boot and venue
--- travel as numbers, and so do a record's place in time and its person.
+-- Sessions: sorted by person, each one's records lie side by side in order of time, and neighbours make a session.
+-- Sorting millions of rows costs what they are wide, most of all in texts, and, beyond 24 bytes, what their key is: a
+-- record's texts are sorted once, into the order of the sessions, and only numbers travel to the person and back.
 WITH origins AS (
   SELECT o.venue_id, o.gateway_id, o.boot_id, coalesce(a.activity_id, 'none') AS activity_id,
     row_number() OVER (ORDER BY o.venue_id, o.gateway_id, o.boot_id)::INTEGER AS origin,
@@ -8,29 +8,36 @@ WITH origins AS (
   FROM (SELECT DISTINCT venue_id, gateway_id, boot_id FROM face_visits) AS o
   LEFT JOIN activities AS a ON a.venue_id = o.venue_id
 ),
-timeline AS (
-  SELECT o.origin, v.user_id, v.recorded_at, v.local_time, v.direction = 'enter' AS enters, v.seq,
-    -- One digest is one person at one venue. hash() would not do: ids much alike can share their 64 bits.
-    md5_number(concat(o.venue, '/', v.user_id)) AS person
+timeline AS MATERIALIZED (
+  SELECT o.venue, o.origin, v.user_id, v.recorded_at, v.local_time, v.direction = 'enter' AS enters, v.seq
   FROM face_visits AS v
   JOIN origins AS o ON o.venue_id = v.venue_id AND o.gateway_id = v.gateway_id AND o.boot_id = v.boot_id
   ORDER BY o.venue, v.recorded_at, o.origin, v.seq
 ),
 records AS (
-  SELECT *
-  FROM (SELECT *, (row_number() OVER ())::INTEGER AS place FROM timeline)
+  SELECT origin, recorded_at, enters, seq, (row_number() OVER ())::INTEGER AS place,
+    -- One digest, turned by the venue, is one person there. hash() would not do: ids much alike can share 64 bits.
+    xor(md5_number(user_id), venue::UHUGEINT) AS person
+  FROM timeline
   ORDER BY person, place
 ),
 -- OVER () is the order of `records`, and reads it as it comes instead of sorting it anew for each person.
-steps AS (
-  SELECT *,
-    lag(person) OVER () IS NOT DISTINCT FROM person AND lag(enters) OVER () AS after_enter,
+neighbours AS (
+  SELECT place,
+    lag(CASE WHEN enters THEN person END) OVER () IS NOT DISTINCT FROM person AS after_enter,
     lead(person) OVER () IS NOT DISTINCT FROM person AS has_next,
     lead(enters) OVER () AS next_enters,
     lead(recorded_at) OVER () AS next_at,
     lead(origin) OVER () AS next_origin,
     lead(seq) OVER () AS next_seq
   FROM records
+),
+-- Back in the order of the timeline, whose rows are joined by position.
+steps AS (
+  SELECT t.origin, t.user_id, t.recorded_at, t.local_time, t.enters, t.seq,
+    n.after_enter, n.has_next, n.next_enters, n.next_at, n.next_origin, n.next_seq
+  FROM timeline AS t
+  POSITIONAL JOIN (SELECT * FROM neighbours ORDER BY place) AS n
 ),
 opened AS (
   SELECT origin, user_id, enters, recorded_at, local_time, seq,
@@ -41,7 +48,6 @@ opened AS (
   FROM steps
   -- A leave that closes an enter opens nothing.
   WHERE enters OR NOT after_enter
-  ORDER BY place
 ),
 -- Origins are looked up by position rather than joined: a list keeps the order of the sessions.
 named AS (
