@@ -17,7 +17,7 @@ import pytest
 
 from venue_assets.dictionary import write_dictionary
 from venue_assets.dictionary.contents import MetricEntry, TableEntry, contents
-from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES
+from venue_assets.publish.names import DICTIONARY_PAGES, FRONT_PAGES
 from venue_assets.semantic_layer.metrics import LANGUAGES, Language, registry
 from venue_assets.semantic_layer.star import star
 from venue_assets.tables.catalogue import catalogue

@@ -18,7 +18,7 @@ from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
-from venue_assets.publish.publication import current
+from venue_assets.publish.record import current
 from venue_assets.simulate import Dirt, Options, simulate
 from venue_assets.tables.catalogue import catalogue
 

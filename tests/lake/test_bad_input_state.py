@@ -24,7 +24,7 @@ from venue_assets.lake.engine import Engine, SegmentsGone
 from venue_assets.lake.freshness import Freshness
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
-from venue_assets.publish.publication import current
+from venue_assets.publish.record import current
 from venue_assets.simulate import Options
 from venue_assets.tables.catalogue import catalogue
 

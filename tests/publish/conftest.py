@@ -9,7 +9,7 @@ import pytest
 
 from tests.publish.home import make, publish
 from venue_assets.home import Home
-from venue_assets.publish.publication import Publication
+from venue_assets.publish.record import Publication
 
 
 @pytest.fixture(scope="package")

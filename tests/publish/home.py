@@ -11,8 +11,8 @@ import duckdb
 from tests.conftest import REPOSITORY, compute
 from venue_assets.graph.build import engine_resource
 from venue_assets.home import Home
-from venue_assets.publish.publication import Publication
 from venue_assets.publish.publication import publish as publish_
+from venue_assets.publish.record import Publication
 from venue_assets.simulate import Options, simulate
 from venue_assets.tables.catalogue import catalogue
 

@@ -10,7 +10,7 @@ import pytest
 from tests.publish.home import DAYS, lose_a_segment, publish
 from venue_assets.home import Home
 from venue_assets.publish import files
-from venue_assets.publish.publication import Publication
+from venue_assets.publish.record import Publication
 from venue_assets.tables.catalogue import catalogue
 
 READ = "header = true, auto_detect = false, delim = ',', nullstr = '', allow_quoted_nulls = false"

@@ -14,7 +14,7 @@ import pytest
 from tests.publish.home import DAYS, lose_a_segment
 from tests.publish.home import publish as publish_home
 from venue_assets.home import Home
-from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES
+from venue_assets.publish.names import DICTIONARY_PAGES, FRONT_PAGES
 from venue_assets.publish.publication import show_reports
 from venue_assets.report.files import write_report
 from venue_assets.semantic_layer.metrics import LANGUAGES

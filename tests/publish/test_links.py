@@ -15,7 +15,8 @@ from venue_assets.graph.build import engine_resource
 from venue_assets.home import Home
 from venue_assets.publish import publication as publications
 from venue_assets.publish.links import copy
-from venue_assets.publish.publication import NAMES, current, publish
+from venue_assets.publish.publication import NAMES, publish
+from venue_assets.publish.record import current
 from venue_assets.tables.catalogue import catalogue
 
 

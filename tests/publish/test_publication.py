@@ -16,7 +16,8 @@ from tests.publish.home import DAYS, ask, lose_a_segment, publish
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
 from venue_assets.publish.building import code
-from venue_assets.publish.publication import KEPT, Publication, current
+from venue_assets.publish.publication import KEPT
+from venue_assets.publish.record import Publication, current
 from venue_assets.semantic_layer.star import star
 from venue_assets.tables.catalogue import Catalogue, TableColumn, catalogue
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.commands import done, is_refused, venue
 from tests.publish.home import DAYS, lose_a_segment
 from venue_assets.home import Home
-from venue_assets.publish.publication import Publication
+from venue_assets.publish.record import Publication
 
 
 @pytest.mark.parametrize(

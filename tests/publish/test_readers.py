@@ -16,7 +16,7 @@ import pytest
 
 from tests.publish.home import DAYS, ask, bring_back, publish, take_away
 from venue_assets.home import Home
-from venue_assets.publish.publication import Publication
+from venue_assets.publish.record import Publication
 
 PUBLICATIONS = int(os.environ.get("PUBLICATIONS", "20"))
 """How many the looping reader sees; 200 on demand."""

@@ -10,7 +10,7 @@ import pytest
 from tests.publish.home import ask
 from venue_assets.home import Home
 from venue_assets.publish import files
-from venue_assets.publish.publication import Publication
+from venue_assets.publish.record import Publication
 from venue_assets.publish.safe_types import UnsafeType, check_database, is_safe
 
 SAFE = ["BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "DECIMAL(18,2)", "DECIMAL(9,4)"]

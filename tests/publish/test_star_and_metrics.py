@@ -10,7 +10,7 @@ import pytest
 
 from tests.publish.home import DAYS, ask, bring_back, lose_a_segment, publish, set_smallest_cell, take_away
 from venue_assets.home import Home
-from venue_assets.publish.publication import Publication
+from venue_assets.publish.record import Publication
 from venue_assets.semantic_layer.metrics import registry
 from venue_assets.semantic_layer.star import star
 

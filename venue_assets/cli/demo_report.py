@@ -129,7 +129,7 @@ def places(home: Home) -> None:
 def pages(home: Home, *, open_one: bool) -> None:
     """The reports of the last date in both languages and the page that lists them; the English one in the browser."""
     from venue_assets.cli.report import open_page, write
-    from venue_assets.publish.pages import FRONT_PAGES
+    from venue_assets.publish.names import FRONT_PAGES
 
     english, chinese = write(home, None), write(home, None, "zh")
     say(f"{'the report':17} {relative(english)}")

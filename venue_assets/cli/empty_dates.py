@@ -34,7 +34,7 @@ def with_reason(home: Home, days: Sequence[date], tables: Sequence[str] | None =
     from venue_assets.cli.standing import dates_there
     from venue_assets.lake.freshness import Freshness
     from venue_assets.lake.landing_index import scan
-    from venue_assets.publish.publication import current
+    from venue_assets.publish.record import current
     from venue_assets.tables.catalogue import catalogue
 
     freshness = Freshness(home, catalogue(), scan(home.landing))
@@ -88,7 +88,8 @@ def withdraw(home: Home, days: Sequence[date]) -> list[date]:
     from venue_assets.graph.sensors import dates_in_flight
     from venue_assets.lake.freshness import Freshness
     from venue_assets.lake.landing_index import scan
-    from venue_assets.publish.publication import current, publish
+    from venue_assets.publish.publication import publish
+    from venue_assets.publish.record import current
     from venue_assets.tables.catalogue import catalogue
 
     freshness = Freshness(home, catalogue(), scan(home.landing))
@@ -165,6 +166,6 @@ def _argument(days: Sequence[date]) -> str:
 
 def _reports(home: Home, days: Sequence[date]) -> list[Path]:
     """The rendered pages of these dates."""
-    from venue_assets.publish.publication import REPORTS
+    from venue_assets.publish.names import REPORTS
 
     return [path for day in days for path in sorted((home.published / REPORTS).glob(f"{day}*.html"))]

@@ -299,8 +299,8 @@ def publish() -> None:
     home = home_with_site()
 
     from venue_assets.graph.build import engine_resource
-    from venue_assets.publish.publication import current
     from venue_assets.publish.publication import publish as run
+    from venue_assets.publish.record import current
     from venue_assets.tables.catalogue import catalogue
 
     before = current(home)

@@ -16,7 +16,7 @@ from venue_assets.home import Home
 from venue_assets.lake.freshness import GONE, Freshness, State, worst
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
-from venue_assets.publish.publication import Publication, current
+from venue_assets.publish.record import Publication, current
 from venue_assets.tables.catalogue import LAYERS, catalogue
 
 

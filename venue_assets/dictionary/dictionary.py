@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from venue_assets.dictionary.contents import Contents, contents
-from venue_assets.publish.pages import DICTIONARY_MARKDOWN, DICTIONARY_PAGES, FRONT_PAGES, entry_of_table
+from venue_assets.publish.names import DICTIONARY_MARKDOWN, DICTIONARY_PAGES, FRONT_PAGES, entry_of_table
 from venue_assets.semantic_layer.metrics import LANGUAGES, Language, Text
 
 _HTML: Final = "dictionary.html.j2"

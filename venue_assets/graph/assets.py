@@ -29,8 +29,9 @@ from venue_assets.lake.engine import BlockingCheckFailed, CheckResult, Computed,
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
-from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES, POWERBI
-from venue_assets.publish.publication import Publication, current, publish
+from venue_assets.publish.names import DICTIONARY_PAGES, FRONT_PAGES, POWERBI
+from venue_assets.publish.publication import publish
+from venue_assets.publish.record import Publication, current
 from venue_assets.semantic_layer.headline import TABLE as HEADLINE
 from venue_assets.semantic_layer.headline import headline
 from venue_assets.tables.catalogue import Catalogue

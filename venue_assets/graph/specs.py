@@ -6,8 +6,7 @@ import dagster as dg
 
 from venue_assets.home import Home
 from venue_assets.lake.engine import CONTRACT
-from venue_assets.publish.pages import DICTIONARY_PAGES, entry_of_table
-from venue_assets.publish.publication import REPORTS
+from venue_assets.publish.names import DICTIONARY_PAGES, REPORTS, entry_of_table
 from venue_assets.tables.catalogue import Catalogue, Table
 from venue_assets.tables.lineage import column_lineage
 

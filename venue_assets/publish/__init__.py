@@ -1,6 +1,8 @@
 """What analysts open: publication sets of one DuckDB file, Parquet and CSV, made current by replacing one link.
 
-publication.py    which set there is, what is in it, when a new one is made and becomes current
+publication.py    when a new set is made and becomes current
+record.py         which set there is, and what is in it
+names.py          the names under which readers find things
 collecting.py     which dates can be published: those whose tables fit together
 building.py       one publication's files, in a folder that nobody reads yet
 database.py       venue.duckdb: the layers, the record of the publication, settings; comments on all of it

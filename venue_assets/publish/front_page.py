@@ -16,13 +16,12 @@ from urllib.parse import quote, unquote
 
 from edge_collector.durable import write_atomically
 from edge_collector.site import Site
-from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES
+from venue_assets.publish.names import DICTIONARY_PAGES, FRONT_PAGES
+from venue_assets.publish.record import Publication
 from venue_assets.semantic_layer.metrics import LANGUAGES, Language
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-    from venue_assets.publish.publication import Publication
 
 _TEMPLATE: Final = "front_page.html.j2"
 _ACTIVITY: Final = "activity-"

@@ -7,19 +7,12 @@ files of the publication before are taken with the other id. What the rooms writ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from venue_assets.publish.links import link
-from venue_assets.semantic_layer.metrics import Language
+from venue_assets.publish.names import DICTIONARY, POWERBI
 
-POWERBI: Final = "powerbi"
-DICTIONARY: Final = "dictionary"
-DICTIONARY_PAGES: Final[Mapping[Language, str]] = {"en": "dictionary.html", "zh": "dictionary.zh.html"}
-DICTIONARY_MARKDOWN: Final = "dictionary.md"
-FRONT_PAGES: Final[Mapping[Language, str]] = {"en": "index.html", "zh": "index.zh.html"}
-"""Beside the reports, as the dictionary is."""
 _ROOMS: Final = ("powerbi", "dictionary")
 
 
@@ -47,11 +40,6 @@ def take_over(folder: Path, publication_id: str, before: Path, id_before: str) -
             link(source, target)
         else:
             target.write_bytes(anew)
-
-
-def entry_of_table(schema: str, name: str) -> str:
-    """The anchor of a table's entry in the pages of the dictionary."""
-    return f"table-{schema}-{name}"
 
 
 def code() -> str:

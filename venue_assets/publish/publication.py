@@ -26,10 +26,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,82 +40,22 @@ from edge_collector.segment import flush_folder, write_atomically
 from edge_collector.site import Site
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
-from venue_assets.publish import building, carrying, pages
+from venue_assets.publish import building, carrying, names, pages
 from venue_assets.publish.allocations import ALLOCATIONS
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
 from venue_assets.publish.collecting import Collected, collect, still_there
-from venue_assets.publish.database import Contents, Stamps
 from venue_assets.publish.front_page import write_front_page
 from venue_assets.publish.links import means_no_links, replace_copies, replace_file, replace_link, sweep
+from venue_assets.publish.names import CURRENT, REPORTS
 from venue_assets.publish.outdated import outdated, sentence
+from venue_assets.publish.record import RECORD, Publication, current
 from venue_assets.semantic_layer.star import site_relations
 from venue_assets.tables.catalogue import Catalogue
 
-RECORD: Final = "publication.json"
-REPORTS: Final = "reports"
-CURRENT: Final = "current"
-NAMES: Final = (DATABASE, PARQUET, CSV, pages.POWERBI, ALLOCATIONS)
+NAMES: Final = (DATABASE, PARQUET, CSV, names.POWERBI, ALLOCATIONS)
 """What readers find in `published/`, besides reports."""
 KEPT: Final = 3
 """Publications that are kept, so that who opened an earlier one can go on reading it."""
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What a publication set holds."""
-
-    publication_id: str
-    number: int
-    published_at: str
-    code: str
-    contents: Contents
-    stamps: Stamps = field(default_factory=dict)
-    waiting: list[str] = field(default_factory=list)
-    site: str = ""
-    """Digest of what the star shows of the site."""
-    pages: str = ""
-    """Digest of what writes the Power BI project and the dictionary."""
-    changed_at: Mapping[str, str] = field(default_factory=dict)
-    """When each event date became what it is here, in rows or in how they are published."""
-
-    @property
-    def dates(self) -> set[date]:
-        """The event dates that are in it."""
-        return {date.fromisoformat(day) for days in self.contents.values() for day in days}
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """What makes it differ from another publication."""
-        return self.code, self.site, self.pages, self.contents, self.waiting
-
-    def differences(self, before: Publication | None) -> list[str]:
-        """In words, in how many event dates and in what else it differs from the one before."""
-        now, then = _by_date(self.contents), _by_date(before.contents if before else {})
-        counts = {
-            "new": len({*now} - {*then}),
-            "changed": sum(now[day] != then[day] for day in {*now} & {*then}),
-            "removed": len({*then} - {*now}),
-        }
-        found = [f"{count} {what}" for what, count in counts.items() if count]
-        if before and before.site != self.site:
-            found.append("another site.toml")
-        if before and (before.code, before.pages) != (self.code, self.pages):
-            found.append("other definitions or settings")
-        if before and before.waiting != self.waiting:
-            found.append(f"{len(self.waiting)} waiting")
-        return found
-
-    def changes(self, before: Publication | None) -> dict[str, str]:
-        """When each date last changed, where the publication before says it of those that did not change now."""
-        now, then = _by_date(self.contents), _by_date(before.contents if before else {})
-        earlier = before.changed_at if before and (before.code, before.site) == (self.code, self.site) else {}
-        at = datetime.now(UTC).isoformat()
-        return {day: earlier.get(day, at) if now[day] == then.get(day) else at for day in sorted(now)}
-
-
-def current(home: Home) -> Publication | None:
-    """The publication that readers see now."""
-    return _read(home.published / CURRENT / RECORD)
 
 
 def publish(
@@ -175,7 +115,7 @@ def _show_reports(home: Home, publication: Publication, log: Callable[[str], Any
     try:
         write_front_page(reports, home.site, publication, {report.path.name for report in found})
     except OSError as error:
-        log(f"{REPORTS}/{pages.FRONT_PAGES['en']} is still the earlier one: {error.strerror}")
+        log(f"{REPORTS}/{names.FRONT_PAGES['en']} is still the earlier one: {error.strerror}")
     if found:
         log(sentence(found))
 
@@ -251,7 +191,7 @@ def _make_current(home: Home, version: Path, log: Callable[[str], Any]) -> None:
 
 def _show_dictionary(home: Home, version: Path, log: Callable[[str], Any]) -> None:
     """Put the dictionary beside the reports. It is a copy for readers: the publication stands without it."""
-    for page in sorted((version / pages.DICTIONARY).iterdir()):
+    for page in sorted((version / names.DICTIONARY).iterdir()):
         try:
             replace_file(page, home.published / REPORTS / page.name)
         except OSError as error:
@@ -262,7 +202,7 @@ def _sweep(home: Home) -> None:
     """Clear away what publishers that are gone left beside the names that readers use."""
     sweep(home.published, (*NAMES, CURRENT, RECORD))
     sweep(home.published / CURRENT, (RECORD,))
-    sweep(home.published / REPORTS, (*pages.DICTIONARY_PAGES.values(), pages.DICTIONARY_MARKDOWN))
+    sweep(home.published / REPORTS, (*names.DICTIONARY_PAGES.values(), names.DICTIONARY_MARKDOWN))
 
 
 @contextmanager
@@ -273,26 +213,9 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def _read(path: Path) -> Publication | None:
-    try:
-        found = Publication(**json.loads(path.read_text(encoding="utf-8")))
-        _ = found.dates, [len(stamp) for days in found.stamps.values() for stamp in days.values()]
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return None  # none, or a record that cannot be read: the next publication is built anew
-    return found
-
-
 def _versions(home: Home) -> list[Path]:
     """The folders of publications, ascending."""
     with suppress(FileNotFoundError):
         found = [p for p in (home.published / ".versions").iterdir() if p.name.isdigit()]
         return sorted(found, key=lambda p: int(p.name))
     return []
-
-
-def _by_date(contents: Contents) -> Mapping[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for name, days in contents.items():
-        for day, content in days.items():
-            found.setdefault(day, {})[name] = content
-    return found

@@ -15,7 +15,8 @@ import duckdb
 from edge_collector.durable import write_atomically
 from venue_assets.home import Home
 from venue_assets.publish.building import DATABASE
-from venue_assets.publish.publication import REPORTS, show_reports
+from venue_assets.publish.names import REPORTS
+from venue_assets.publish.publication import show_reports
 from venue_assets.report.page import render
 from venue_assets.report.subject import CannotReport
 from venue_assets.semantic_layer.metrics import Language

@@ -16,7 +16,7 @@ import duckdb
 import jinja2
 from markupsafe import Markup
 
-from venue_assets.publish.pages import DICTIONARY_PAGES, FRONT_PAGES
+from venue_assets.publish.names import DICTIONARY_PAGES, FRONT_PAGES
 from venue_assets.report import comparisons, findings, vega
 from venue_assets.report.blocks import Block, Definition, Page, VenuePart
 from venue_assets.report.figures import Asker, Figure
