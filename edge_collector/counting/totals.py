@@ -19,7 +19,8 @@ All three rest on two assumptions. A living device is heard at least once in `se
 recording of itself by what it says, only by its still being there. And a recording holds nothing newer than what was
 heard here: the last frames before a reset, when missed here but recorded elsewhere, look like new ones. 60 s is twice
 the advertising pause of slow battery sensors, and as long as the reporting interval: a reset is counted two or three
-reports late.
+reports late. Nor does time prove anything in which nobody is heard at all (the adapter is unplugged): of a silence,
+no wait counts more than `pause_seconds`.
 
 Packet ids only help to tell voices apart: 8 bits wrap within minutes, and a replayed one looks newer as often as older.
 

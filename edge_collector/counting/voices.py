@@ -94,9 +94,9 @@ class Voice:
 
     def waits_on(self, silent: float, at: float) -> Voice:
         """As if so many seconds had not passed. No wait begins later than now."""
-        later = [min(at, time + silent) for time in (self.marked_at, self.rose_at)]
+        marked_at, rose_at = min(at, self.marked_at + silent), min(at, self.rose_at + silent)
         doubted_at = None if self.doubted_at is None else min(at, self.doubted_at + silent)
-        return replace(self, marked_at=later[0], rose_at=later[1], doubted_at=doubted_at)
+        return replace(self, marked_at=marked_at, rose_at=rose_at, doubted_at=doubted_at)
 
     def has_late(self, point: Point, at: float, rules: Rules) -> bool:
         """Whether this is one of its own frames that another one overtook."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from edge_collector.segment import segment_of, write_segment
-from tests.cli.commands import done, files, is_refused, venue
+from tests.cli.commands import DAY, done, empty_home, files, is_refused, venue
+from tests.conftest import compute
+from venue_assets.cli.demo import forget_unlanded, land, not_fresh
+from venue_assets.home import Home
+from venue_assets.lake.store import Lake
+from venue_assets.simulate import Options
+from venue_assets.tables.catalogue import catalogue
 
 
 def test_demo_again_and_otherwise(tmp_path: Path) -> None:
@@ -57,3 +63,40 @@ def test_demo_again_and_otherwise(tmp_path: Path) -> None:
     assert all(path.name.startswith("sim") for path in after.keys() - foreign.keys())
     assert done(home, "status", "--problems") == "Every date is fresh\n"
     assert "1" in done(home, "query", "SELECT count(*) FROM quarantine WHERE segment LIKE 'foo-%'", "--format", "csv")
+
+
+def test_what_a_longer_simulation_left_between_other_records_is_forgotten(home: Home) -> None:
+    """The venues were closed there, as far as the landing tells now."""
+    first = date(2026, 1, 5)
+    land(home, Options(first_date=first, days=3, visits=20))
+    raw = [table.name for table in catalogue() if table.is_landed]
+    compute(home, *(first + timedelta(days=n) for n in range(3)), tables=raw)
+    write_segment(
+        home.landing,
+        stream="orders",
+        event_date=date(2026, 1, 12),
+        gateway_id="foo",
+        boot_id="b",
+        lines=[b'{"not": "an order"}'],
+        seqs=[1],
+        created_at=datetime(2026, 1, 12, 20, tzinfo=UTC),
+    )
+    land(home, Options(first_date=first, days=1, visits=20))
+    forget_unlanded(home)
+    due = not_fresh(home)
+    assert date(2026, 1, 7) in due
+    assert [result.table.name for result in compute(home, *due, tables=raw)] == raw * len(due)
+    assert Lake(home.lake).dates("raw_orders") == due
+
+
+def test_what_a_simulation_advises_works_where_it_lands_less_than_an_earlier_one(tmp_path: Path) -> None:
+    """Of one visit there is nobody whose cards were found to be one person's."""
+    home = empty_home(tmp_path)
+    done(home, "simulate", "--days", "1", "--visits", "300")
+    done(home, "materialize", DAY, "--select", "landed_segments,raw_identity_links")
+    said = done(home, "simulate", "--days", "1", "--visits", "1")
+    assert not (home / "landing" / "identity_links").exists()
+    steps = re.findall(r"venue (materialize .*?)  +- ", said)
+    assert steps == [f"materialize {DAY}...{DAY} --withdraw", f"materialize {DAY}...{DAY}"]
+    done(home, *steps[0].split())
+    assert done(home, "status", "--problems") == "Every date is fresh\n"

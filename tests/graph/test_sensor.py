@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from venue_assets.graph.process import PROCESS_TAG
 from venue_assets.graph.sensors import JOB
 from venue_assets.home import Home
 from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
+from venue_assets.tables.catalogue import catalogue
 
 DAY = date(2026, 1, 5)
 
@@ -116,6 +119,16 @@ def test_content_that_comes_back_after_other_content_is_launched_again(home: Hom
     assert len(set(ticks.keys)) == 4, "a run_key is never launched twice"
 
 
+def test_a_cursor_that_an_earlier_version_kept_goes_on(home: Home, ticks: Ticks) -> None:
+    """It had no number of changes."""
+    land(home, DAY, 1)
+    ticks.tick()
+    ticks.cursor = json.dumps({day: kept[:2] for day, kept in json.loads(ticks.cursor or "").items()})
+    assert ticks.tick() == []
+    land(home, DAY, 2, text="y")
+    assert ticks.tick() == ["2026-01-05"]
+
+
 @pytest.mark.parametrize("away", ["orders/event_date=2026-01-05", "orders", "."])
 def test_a_landing_that_is_not_there_for_a_while_launches_nothing(home: Home, ticks: Ticks, away: str) -> None:
     """As where a share is unmounted for a minute: what is left would be taken for all there is."""
@@ -126,10 +139,50 @@ def test_a_landing_that_is_not_there_for_a_while_launches_nothing(home: Home, ti
     there = home.landing / away
     (there if away != "." else home.landing).rename(home.root / "away")
     assert ticks.tick() == []
-    assert "segments of 1 are gone from the landing" in ticks.idle
+    assert "1 not computed (2026-01-05: the segments of " in ticks.idle
     (home.root / "away").rename(there if away != "." else home.landing)
     assert ticks.tick() == []
     assert "gone" not in ticks.idle
+
+
+def test_a_stream_that_is_gone_for_long_fills_no_disk(
+    home: Home, ticks: Ticks, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A tick that logs leaves a file behind, and there are thousands in an hour: the reason to skip says it all."""
+    land(home, DAY, 1)
+    assert ticks.tick() == ["2026-01-05"]
+    compute(home, DAY)
+    (home.landing / "orders").rename(home.root / "away")
+    assert ticks.tick() == []
+    assert "WARNING" not in capfd.readouterr().err
+    assert "2026-01-05: the segments of orders that it was computed from are gone from landing/" in ticks.idle
+
+
+def test_what_was_taken_back_and_withdrawn_is_launched_when_it_lands_again(home: Home, ticks: Ticks) -> None:
+    manifest = land(home, DAY, 1)
+    assert ticks.tick() == ["2026-01-05"]
+    compute(home, DAY)
+    shutil.rmtree(manifest.parent)
+    assert ticks.tick() == []
+    for table in catalogue():  # as `venue materialize DATE --withdraw` does
+        Lake(home.lake).remove(table.name, DAY)
+    assert ticks.tick() == []
+    land(home, DAY, 1)
+    assert ticks.tick() == ["2026-01-05"]
+    assert len(set(ticks.keys)) == 2, "a run_key is never launched twice"
+    compute(home, DAY)
+    assert ticks.tick() == []
+
+
+def test_what_was_computed_while_the_landing_was_away_is_launched_when_that_is_back(home: Home, ticks: Ticks) -> None:
+    """The share went between the tick and the run, which found nothing and could not know better."""
+    land(home, DAY, 1)
+    assert ticks.tick() == ["2026-01-05"]
+    home.landing.rename(home.root / "away")
+    compute(home, DAY)
+    assert ticks.tick() == []
+    (home.root / "away").rename(home.landing)
+    assert ticks.tick() == ["2026-01-05"]
 
 
 def test_what_lands_beside_a_stream_that_is_gone_waits_for_it(home: Home, ticks: Ticks) -> None:

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import duckdb
 
-from venue_assets.cli.empty_dates import forget_gone
 from venue_assets.home import Home
-from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.freshness import Freshness, gone
 from venue_assets.lake.landing_index import scan
+from venue_assets.lake.store import Lake
 from venue_assets.simulate import Options, Simulation, remove, simulate
 from venue_assets.tables.catalogue import catalogue
 
@@ -83,14 +83,13 @@ def forget_unlanded(home: Home) -> None:
     """Drop partitions of dates outside of what landed, and of streams without records: an earlier, longer simulation
     left them.
     """
-    freshness = Freshness(home, catalogue(), scan(home.landing))
-    landed, lake = freshness.index.dates(), freshness.lake
-    for day in landed:
-        forget_gone(freshness, day)
-    for table in catalogue().tables:
-        for day in lake.dates(table):
-            if not landed or not landed[0] <= day <= landed[-1]:
-                lake.remove(table, day)
+    index, lake = scan(home.landing), Lake(home.lake)
+    landed = index.dates()
+    for table in catalogue():
+        for day in lake.dates(table.name):
+            is_outside = not landed or not landed[0] <= day <= landed[-1]
+            if is_outside or (table.is_landed and gone(index, lake.provenance(table.name, day), day)):
+                lake.remove(table.name, day)
 
 
 def not_fresh(home: Home) -> list[date]:

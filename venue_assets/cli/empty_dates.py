@@ -106,14 +106,14 @@ def withdraw(home: Home, days: Sequence[date]) -> list[date]:
     if not idle and not lost:
         raise UserError(
             f"{show.dates(there)} landed, or lies between dates that did; --withdraw takes out dates for which nothing "
-            "landed"
+            "landed, and streams that are gone from landing/"
         )
     with open_instance(home) as instance:
         if busy := sorted(dates_in_flight(instance) & {*idle, *lost}):
             raise UserError(f"a run of {show.dates(busy)} is under way; wait until it has ended, then withdraw again")
     for day in lost:
         say(f"Taken as taken back: {', '.join(freshness.gone(day))} of {day}; the date is computed from what is left")
-        forget_gone(freshness, day)
+        _forget_gone(freshness, day)
     if not idle:
         return lost
     for table in catalogue().tables:
@@ -131,13 +131,13 @@ def withdraw(home: Home, days: Sequence[date]) -> list[date]:
     return lost
 
 
-def forget_gone(freshness: Freshness, day: date) -> None:
+def _forget_gone(freshness: Freshness, day: date) -> None:
     """Drop the partitions that were made of streams that are gone, so that the date is computed from what is left."""
     from venue_assets.lake.freshness import gone
     from venue_assets.tables.catalogue import catalogue
 
     for table in catalogue():
-        if gone(freshness.index, freshness.provenance(table.name, day), day):
+        if table.is_landed and gone(freshness.index, freshness.provenance(table.name, day), day):
             freshness.lake.remove(table.name, day)
             freshness.forget(table.name, day)
 

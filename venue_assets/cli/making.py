@@ -99,6 +99,10 @@ def simulate(
 
     Example: [bold]venue simulate --days 3 --visits 100 --from 2026-02-01[/]
     """
+    from venue_assets.lake.freshness import gone_dates
+    from venue_assets.lake.landing_index import scan
+    from venue_assets.lake.store import Lake
+
     home = Home.of_environment()
     wanted = simulated_options(days, visits, seed, first, world)
     check_simulated(home, wanted)
@@ -106,7 +110,10 @@ def simulate(
     say(f"Landed {run.lines:,} lines in {run.segments:,} segments -> {relative(home.landing)}")
     say(f"Truth -> {relative(home.root / 'truth.json')}")
     dates = f"{max(wanted.first_date, home.site.opened_on)}...{wanted.last_date}"
-    show.next_steps(home, [(f"materialize {dates}", "compute what landed, and publish it")])
+    steps = [(f"materialize {dates}", "compute what landed, and publish it")]
+    if gone_dates(Lake(home.lake), scan(home.landing), wanted.dates):
+        steps.insert(0, (f"materialize {dates} --withdraw", "first: take out what only an earlier simulation had"))
+    show.next_steps(home, steps)
 
 
 def simulated_options(

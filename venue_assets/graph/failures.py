@@ -20,7 +20,7 @@ NEWEST_RUNS: Final = 500
 """How many runs are looked at: months of ordinary days."""
 
 INTERRUPTED: Final = "the run was interrupted before it had ended"
-"""The error of a run that somebody stopped, with Ctrl-C or in the UI."""
+"""The error of a run that somebody stopped with Ctrl-C. One that is ended in the UI is canceled: no failure."""
 _INTERRUPTS: Final = {KeyboardInterrupt.__name__, DagsterExecutionInterruptedError.__name__}
 
 _TOLD_BY: Final = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -18,7 +18,7 @@ from edge_collector.site import Site
 from venue_assets.graph.partitions import event_dates, key
 from venue_assets.graph.process import lost_runs
 from venue_assets.home import Home
-from venue_assets.lake.freshness import GONE, gone_dates
+from venue_assets.lake.freshness import GONE, LANDED, gone_dates
 from venue_assets.lake.landing_index import LandingIndex, scan
 from venue_assets.lake.store import Lake
 
@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.5
 WAIT_SECONDS = 4.0
 """Dagster evaluates sensors every 5 s at most; a tick that waits in between sees a landed file sooner."""
 
-_LOST_SHOWN: Final = 10
+_LOST_SHOWN: Final = 3
 
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -53,6 +53,7 @@ class Seen:
 
 
 _NEVER: Final = Seen("", "")
+"""A date that was not seen, or that was withdrawn since."""
 
 
 def changed_dates(index: LandingIndex, seen: Mapping[date, Seen], now: float) -> dict[date, Seen]:
@@ -89,28 +90,29 @@ def build_sensor(home: Home, site: Site, *, wait_seconds: float = WAIT_SECONDS) 
         while True:
             index = scan(home.landing)
             changed = changed_dates(index, seen, time.time())
-            lost = gone_dates(Lake(home.lake), index, {*changed, *seen.keys() - index.dates()})
+            away = seen.keys() - index.dates()
+            lost = gone_dates(Lake(home.lake), index, {*changed, *away})
             if changed:
                 busy = dates_in_flight(context.instance)
                 changed = {day: new for day, new in changed.items() if day not in busy and day not in lost}
             if changed or lost or time.monotonic() >= deadline:
                 break
             time.sleep(LOOK_SECONDS)
-        for day, streams in sorted(lost.items())[:_LOST_SHOWN]:
-            context.log.warning(f"{day} is not computed: {GONE.format(', '.join(streams))}; see venue status")
         partitions = set(event_dates(site).get_partition_keys()) if changed else set()
         due = [
             day
             for day, new in changed.items()
             if new.content != seen.get(day, _NEVER).content
             and key(day) in partitions
-            # What somebody computed before the sensor ever saw it needs no run.
-            and (day in seen or not _is_computed(home, index, day))
+            # What somebody computed before the sensor saw it needs no run.
+            and (seen.get(day, _NEVER).content or not _is_computed(home, index, day))
         ]
-        cursor = json.dumps({str(day): list(astuple(s)) for day, s in sorted((seen | changed).items())})
+        withdrawn = {day: replace(_NEVER, changes=seen[day].changes) for day in away - lost.keys()}
+        cursor = json.dumps({str(day): list(astuple(s)) for day, s in sorted((seen | changed | withdrawn).items())})
         idle = f"nothing new in {len(index.dates())} landed event dates"
-        if lost:
-            idle += f"; segments of {len(lost)} are gone from the landing: see venue status --problems"
+        if lost:  # not logged: each tick that logs leaves a file behind
+            said = [f"{day}: {GONE.format(', '.join(of))}" for day, of in sorted(lost.items())[:_LOST_SHOWN]]
+            idle += f"; {len(lost)} not computed ({'; '.join(said)}): see venue status --problems"
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(run_key=f"{day}:{changed[day].content}:{changed[day].changes}", partition_key=key(day))
@@ -146,6 +148,6 @@ def _is_computed(home: Home, index: LandingIndex, day: date) -> bool:
     lake = Lake(home.lake)
     for stream in {s for s, d in index.entries if d == day}:
         provenance = lake.provenance(f"raw_{stream}", day)
-        if provenance is None or provenance.inputs.get(f"landing/{stream}") != index.fingerprint(stream, day):
+        if provenance is None or provenance.inputs.get(LANDED + stream) != index.fingerprint(stream, day):
             return False
     return lake.provenance("primary_metrics", day) is not None
