@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from statistics import NormalDist
 
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,6 +19,7 @@ from tests.cli.commands import SITE, done, empty_home, is_refused, venue
 from tests.experiments.lab import put
 from venue_assets.cli.doctor import examine
 from venue_assets.home import Home
+from venue_assets.methods.context_groups import by_effect, by_level
 
 Z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
 
@@ -256,6 +260,36 @@ def test_show_tells_gate_verdict_groups_and_shares(home: Path) -> None:
     assert "Groups" not in said
     assert "Shares" not in said
     assert "2026-01-08...2026-01-09" in said_by(home, "show voucher --date 2026-01-08 --days 2")
+
+
+def test_show_names_groups_as_people_do_and_no_effect_before_the_verdict(home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(home, root, ignore=shutil.ignore_patterns("published", "dagster", "landing"))
+    n = 800
+    first = [i % 2 == 0 for i in range(n)]
+    covariates = pl.DataFrame({"segment": ["general_keep" if f else "new" for f in first]})
+    reward = pl.Series([float(i // 2 % 10 < (2 if f else 7)) for i, f in enumerate(first)])
+    arm = pl.Series([("none", "tea")[i // 2 % 2] for i in range(n)])
+    by_hour = by_level(pl.DataFrame({"hour": [5 if f else 6 for f in first]}), reward)
+    effects = by_effect(
+        covariates, reward * pl.Series([float(a == "tea") for a in arm]), arm, pl.Series([0.5] * n), ["none", "tea"]
+    )
+    for tree, said in (
+        (
+            by_level(covariates, reward),
+            ("leaf 2: Segment: General keep (400 rows, mean 0.2)", "leaf 3: Segment: New ("),
+        ),
+        (by_hour, ("Hour of the visit: until 5:59 (", "Hour of the visit: from 6:00 (")),
+        (effects, ("Segment: New (400 rows, tea against none)", "everybody (800 rows, tea against none)")),
+    ):
+        file = root / "lake" / "context_tree" / "event_date=2026-01-10" / "part-0.parquet"
+        table = pq.ParquetFile(file).read()
+        column = table.schema.get_field_index("tree")
+        grown = pa.array([json.dumps(tree.to_dict())] * table.num_rows)
+        pq.write_table(table.set_column(column, "tree", grown), file)
+        shown = done(root, "experiment", "show", "voucher")
+        for words in said:
+            assert words in shown
 
 
 def test_size_tells_what_the_traffic_can_show(home: Path) -> None:

@@ -74,6 +74,18 @@ def test_nobody_is_to_be_won_back_before_there_is_a_week_of_records(writable: Da
     assert "Important win back" in words_of(section(render(writable, date(2026, 1, 11)), "venue-harbour"))
 
 
+def test_moves_are_not_told_from_a_date_whose_segments_are_held_back(writable: Database) -> None:
+    """Segments of 5 to 10 Jan are kept, too, but mean nothing."""
+    said = words_of(section(render(writable, LAST), "venue-harbour"))
+    assert re.search(r"changed segment since 11 Jan; .* People by segment on 11 Jan and on 13 Jan", said)
+    assert set(re.findall(r"[+\u2212]?\d+ since (\d+ Jan)", said)) == {"11 Jan"}
+    first = words_of(section(render(writable, date(2026, 1, 11)), "venue-harbour"))
+    assert "There is no earlier date with segments to compare with." in first
+    # Long after the first records the earliest of the last four weeks it is.
+    older_by(writable, 60)
+    assert "changed segment since 5 Jan" in words_of(section(render(writable, LAST), "venue-harbour"))
+
+
 def test_the_first_date_is_not_drawn_as_if_it_were_many(look: Look, writable: Database) -> None:
     page = render(writable, FIRST)
     said = words_of(section(page, "venue-harbour"))
@@ -84,8 +96,14 @@ def test_the_first_date_is_not_drawn_as_if_it_were_many(look: Look, writable: Da
     assert "everybody counts as new" in said
     assert "Too early to tell: records begin on 5 Jan" in said
     looked = look(page)
-    weekdays = looked.page.locator("#venue-harbour figure").filter(has_text="busiest hour").locator("svg text")
-    assert set(weekdays.all_text_contents()) & {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"} == {"Mon"}
+    busy = looked.page.locator("#venue-harbour figure").filter(has_text="busiest hour").locator(".chart")
+    columns = busy.evaluate(
+        "e => [...e.querySelectorAll('.mark-rect.role-mark path')].map(p => [p.getAttribute('fill'), "
+        "p.getBBox().height])"
+    )
+    # One row of a heat map would tell nothing by its place, and leave a hole beside its neighbour.
+    assert {fill for fill, _ in columns} == {"#0072B2"}
+    assert len({high for _, high in columns}) > 3
 
 
 def test_columns_of_few_dates_are_not_wide(look: Look, writable: Database) -> None:
@@ -96,3 +114,13 @@ def test_columns_of_few_dates_are_not_wide(look: Look, writable: Database) -> No
         "e.getBoundingClientRect().width"
     )
     assert 0.03 < widest < 0.125
+
+
+def test_few_weekdays_fill_as_much_of_a_chart_as_all(look: Look, writable: Database) -> None:
+    looked = look(render(writable, FIRST + timedelta(days=1)))
+    busy = looked.page.locator("#venue-harbour figure").filter(has_text="busiest hour").locator(".chart")
+    cells = busy.evaluate("e => [...e.querySelectorAll('.mark-rect.role-mark path')].map(p => p.getBBox().height)")
+    assert set(cells) == {98}
+    assert "visits (PV), of one date only" in words_of(
+        section(render(writable, FIRST + timedelta(days=1)), "venue-harbour")
+    )

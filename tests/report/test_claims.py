@@ -186,13 +186,13 @@ def test_one_person_is_no_people(writable: Database) -> None:
 
 def test_the_largest_move_between_segments_is_not_said_to_be_most_of_them(writable: Database) -> None:
     said = words_of(section(render(writable, LAST), "venue-harbour"))
-    found = re.search(r"([\d,]+) people changed segment since 5 Jan; the largest move, of ([\d,]+), is from", said)
+    found = re.search(r"([\d,]+) people changed segment since 11 Jan; the largest move, of ([\d,]+), is from", said)
     assert found
     whole, largest = (int(n.replace(",", "")) for n in found.groups())
     moves = writable.execute(
         "SELECT count(*) AS n "
         "FROM segments.rfm_segments AS a JOIN segments.rfm_segments AS b USING (venue_id, user_id) "
-        f"WHERE venue_id = 'harbour' AND a.event_date = '{LAST}' AND b.event_date = '2026-01-05' "
+        f"WHERE venue_id = 'harbour' AND a.event_date = '{LAST}' AND b.event_date = '2026-01-11' "
         "AND a.segment <> b.segment GROUP BY a.segment, b.segment ORDER BY n DESC"
     ).fetchall()
     assert (whole, largest) == (sum(n for (n,) in moves), moves[0][0])
@@ -245,3 +245,37 @@ def test_the_activity_card_and_the_dictionarys_question_each_say_which_days_they
     assert "All dates count, whatever their weekday." in asked.reading.en
     assert "the report's activity card" in asked.reading.en
     assert "报告中的活动卡片" in asked.reading.zh
+
+
+def test_an_average_says_of_how_many_dates_it_is(writable: Database) -> None:
+    """Two Mondays are no week after week."""
+    said = words_of(render(writable, LAST))
+    assert re.search(
+        r"from \d\d:00 was the busiest hour: [\d,]+ visits \(PV\)(, of one date| on average of 2 dates)", said
+    )
+
+
+def test_money_that_is_not_known_to_ten_has_no_cents(writable: Database) -> None:
+    shown = "UPDATE experiments.activity_comparison SET difference = 31.25, low = $1, high = $2 WHERE kpi = 'gmv'"
+    for low, high, written in (
+        (-1000.5, 1063.0, r"\+31 EUR \u22121,000 EUR … \+1,063 EUR"),
+        (30.0, 32.5, r"\+31\.25 EUR"),
+    ):
+        writable.execute(shown, [low, high])
+        assert re.search(written, words_of(section(render(writable, "winter_fair"), "venue-riverside")))
+
+
+def test_a_small_p_value_has_no_exponent(writable: Database) -> None:
+    verdict(writable, "greeting", 0.03, significant=True)
+    writable.execute("UPDATE experiments.experiment_verdicts SET p_value = 1.3e-9 WHERE arm = 'greeting'")
+    said = words_of(render(writable, LAST))
+    assert "< 0.0001" in said
+    assert "e-09" not in said
+
+
+def test_the_means_of_groups_are_said_to_be_chosen_for_their_distance(writable: Database) -> None:
+    grown(writable, "segment")
+    page = render(writable, LAST)
+    assert "Visitors fall into 2 groups that differ in conversion" in page
+    assert "n visits and their mean KPI in each group. The groups were chosen for how far apart they lie here" in page
+    assert "访客分为转化率不同的 2 组" in render(writable, LAST, language="zh")

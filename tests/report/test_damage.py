@@ -164,3 +164,23 @@ def test_what_counts_as_damaged_is_stated(whole: Database) -> None:
     said = words_of(section(render(whole, LAST), "definitions"))
     assert "A day is damaged for a figure where the gateway of the venue was off line" in said
     assert f"more than {100 * LOST:.0f} % of the sequence numbers are missing" in said
+
+
+def test_charts_over_dates_name_the_damaged_ones_and_compare_with_none(whole: Database) -> None:
+    """Nobody would see from a column that is too low that its records are missing."""
+    said = words_of(section(render(whole, LAST), "venue-riverside"))
+    assert "what rests on them is too low there" not in said
+    whole.execute(
+        "INSERT INTO metrics.primary_metrics SELECT * REPLACE ('2025-11-01'::DATE AS event_date) "
+        "FROM metrics.primary_metrics WHERE event_date = $1",
+        [BEFORE],
+    )
+    assert re.search("of the visitors of 13 Jan had been there before, (up|down) from", shown_words(whole))
+    refuse(whole, "face_visits", BEFORE)
+    said = shown_words(whole)
+    assert "of the visitors of 13 Jan had been there before Recognised" in said
+    assert said.count("Records are missing of Tue 6 Jan (a segment refused); what rests on them is too low there.") == 2
+
+
+def shown_words(con: Database) -> str:
+    return words_of(section(render(con, LAST), "venue-riverside"))

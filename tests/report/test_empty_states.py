@@ -59,7 +59,7 @@ SENTENCES = {
         "Only one step is known here. Visits (PV):",
         "The venue takes no orders.",
         "None of",
-        "There is no earlier date to compare with.",
+        "There is no earlier date with segments to compare with.",
     ),
     "sold": ("Segments are held back until there are 7 dates of records, which begin on 5 Jan",),
 }

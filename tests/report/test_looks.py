@@ -17,6 +17,7 @@ import pytest
 from tests.report.conftest import LAST, Look, Looked, reading, section, words_of
 from venue_assets.home import Home
 from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
+from venue_assets.methods.context_groups import by_effect
 from venue_assets.report import render
 from venue_assets.semantic_layer.metrics import Language
 
@@ -65,6 +66,33 @@ def test_the_most_people_inside_are_counted_from_entry_to_entry(home: Home) -> N
     assert f"At most {most} recognised people were inside at once, at " in said
     assert "between entry and leave: a point every 10 minutes, and the peak, its time to the minute." in said
     assert re.search(r"The terminal recognised \d+ % of those who walked in; more were inside than this\.", said)
+
+
+# A wide screen --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", [date(2026, 1, 5), *SUBJECTS])
+def test_no_block_leaves_the_place_beside_it_empty(look: Look, home: Home, subject: date | str) -> None:
+    with reading(home) as con:
+        looked = look(render(con, subject))
+    ends = looked.each(
+        ".blocks",
+        "e => [...Map.groupBy(e.children, b => b.offsetTop).values()].map(row => Math.round("
+        "e.getBoundingClientRect().right - Math.max(...row.map(b => b.getBoundingClientRect().right))))",
+    )
+    assert {end for rows in ends for end in rows} == {0}
+
+
+def test_a_name_above_a_bar_goes_up_to_its_figure(look: Look, writable: duckdb.DuckDBPyConnection) -> None:
+    writable.execute("UPDATE star.fact_order_line SET category_id = 'things of the household and others like them'")
+    for width, is_cut in ((1280, False), (390, True)):
+        bars = look(render(writable, LAST), width).page.locator("#venue-harbour figure").filter(has_text="sold most")
+        name, figure = (bars.locator(".chart svg text").nth(n) for n in (0, 1))
+        left, right = (text.bounding_box() for text in (name, figure))
+        assert left
+        assert right
+        assert left["x"] + left["width"] <= right["x"]
+        assert str(name.text_content()).endswith("…") == is_cut
 
 
 # A telephone ----------------------------------------------------------------------------------------------------------
@@ -127,6 +155,27 @@ def grown(con: duckdb.DuckDBPyConnection, column: str) -> ConditionalInferenceTr
     tree = ConditionalInferenceTree(maxdepth=1).fit(pl.DataFrame({column: values}), pl.Series(response))
     con.execute("UPDATE experiments.context_tree SET tree = $1", [json.dumps(tree.to_dict())])
     return tree
+
+
+def test_whose_effect_a_group_is_about_is_said_whole_and_in_the_language_of_the_page(
+    look: Look, writable: duckdb.DuckDBPyConnection
+) -> None:
+    """A tree of effects calls each contrast "tea against none"; before the verdict none of its effects is told."""
+    n = 1200
+    hour, arm = [i % 2 for i in range(n)], [("none", "second_half_price")[i // 2 % 2] for i in range(n)]
+    reward = [float(h == 1 and a != "none" and i % 5 > 0) for i, (h, a) in enumerate(zip(hour, arm, strict=True))]
+    tree = by_effect(
+        pl.DataFrame({"hour": hour}), pl.Series(reward), pl.Series(arm), pl.Series([0.5] * n),
+        ["none", "tea", "second_half_price"],
+    )  # fmt: skip
+    writable.execute("UPDATE experiments.context_tree SET tree = $1", [json.dumps(tree.to_dict())])
+    english, chinese = render(writable, LAST), render(writable, LAST, language="zh")
+    assert {"second_half_price", "against none"} < set(look(english).each(".drawing text", "e => e.textContent"))
+    assert "group 2, n = 600, second_half_price against none" in words_of(english)
+    assert "Visitors fall into 2 groups that differ in the effect on conversion" in english
+    assert {"second_half_price", "对比 none"} < set(look(chinese).each(".drawing text", "e => e.textContent"))
+    assert "群体 2，n = 600，second_half_price 对比 none" in words_of(chinese)
+    assert "against" not in words_of(section(chinese, "venue-harbour"))
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -219,6 +268,20 @@ def _points(looked: Looked) -> list[float]:
                 return 0.75 * drawn * parseFloat(getComputedStyle(e).fontSize); })"""
         )
     )
+
+
+@pytest.mark.parametrize("subject", [date(2026, 1, 5), *SUBJECTS])
+def test_on_paper_the_figures_at_a_glance_stand_side_by_side_and_no_chart_shrinks(
+    look: Look, home: Home, subject: date | str
+) -> None:
+    with reading(home) as con:
+        looked = look(render(con, subject))
+    looked.page.emulate_media(media="print")
+    looked.page.set_viewport_size({"width": 703, "height": 1000})
+    looked.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    rows = looked.each(".cards.few", "e => new Set([...e.children].map(c => c.offsetTop)).size")
+    assert set(rows) == {1}
+    assert min(_points(looked)) >= 7
 
 
 # Without seeing it ----------------------------------------------------------------------------------------------------

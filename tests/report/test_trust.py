@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import duckdb
 
 from tests.report.conftest import LAST, section, words_of
@@ -77,3 +79,16 @@ def test_missing_numbers_are_those_of_the_gaps_each_once(writable: Database) -> 
         )
     assert "; 4,321 numbers missing." in trust_of(writable)
     assert " 4,321 numbers missing" in trust_of(writable, "winter_fair"), "two dates tell of it"
+
+
+def test_why_a_segment_was_refused_is_in_words(writable: Database) -> None:
+    for reason, en, zh in (("missing", "its file is missing", "文件缺失"), ("row_count", "too many", "行数不符")):
+        writable.execute("DELETE FROM raw.refused_segments")
+        writable.execute(
+            "INSERT INTO raw.refused_segments BY NAME SELECT $1::DATE AS event_date, 'orders' AS stream, "
+            "'sim_riverside-b1-1-9.jsonl.zst' AS segment, $2 AS reason, 'ship it again' AS remedy",
+            [LAST, reason],
+        )
+        for language, said in (("en", en), ("zh", zh)):
+            page = words_of(section(render(writable, LAST, language=language), "trust"))  # type: ignore[arg-type]
+            assert re.search(f"sim_riverside-b1-1-9.jsonl.zst {said}|rows are missing or {said}", page)

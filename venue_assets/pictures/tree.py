@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, Final
 
 from venue_assets.pictures.svg import CHARACTER, LINE, box, drawing, line, on_white, shortened, text
@@ -22,6 +23,12 @@ _MARGIN: Final = 24
 _LEAF_FILL: Final = "#e8eef4"
 _LINES: Final = 4
 """Of a label on a branch."""
+_CHARACTERS: Final = 18
+"""On a line of a node."""
+
+
+def _wrapped(response: str) -> list[str]:
+    return wrap(response, _CHARACTERS, break_long_words=False, break_on_hyphens=False)
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Wording:
     """None: means are not told."""
     written: Callable[[float], str] = "{:.4g}".format
     """How a mean is written."""
+    response: Callable[[str], Sequence[str]] = _wrapped
+    """What a node is about, in lines, where that differs between nodes."""
     more: str = "and {} more"
     tests: bool = True
     """Whether p-values are told."""
@@ -58,7 +67,8 @@ def outline(tree: Mapping[str, Any], wording: Wording = Wording()) -> Branch:
     def branch(number: int, who: str) -> Branch:
         node = nodes[number]
         split = node["split"]
-        said = apart.join(_inner(node, wording) if split else _leaf(node, wording))
+        of = [" ".join(lines)] if (lines := _response(node, wording)) else []
+        said = apart.join([*(_inner(node, wording) if split else _leaf(node, wording)), *of])
         if not split:
             sides: tuple[str, ...] = ()
         elif split["cut"] is not None:
@@ -112,7 +122,7 @@ def _tree(
             node["children"], _labels(node["split"], wording) if node["split"] else (), strict=True
         ):
             to_x, to_y = centre[child]
-            below = y + _height(_inner(node, wording))
+            below = y + _height(_lines(node, wording))
             yield line(x, below, to_x, to_y)
             # Nearer to the child, where branches are further apart.
             middle_x, middle_y = x + (to_x - x) * 0.72, below + (to_y - below) * 0.72
@@ -120,7 +130,7 @@ def _tree(
                 yield on_white(middle_x, middle_y + (i - (len(lines) - 1) / 2) * LINE, words)
     for number, node in nodes.items():
         x, y = centre[number]
-        lines = _inner(node, wording) if node["split"] else _leaf(node, wording)
+        lines = _lines(node, wording)
         fill, round_ = ("white", 12) if node["split"] else (_LEAF_FILL, 0)
         yield box(x - _BOX / 2, y, _BOX, _height(lines), fill, round_=round_)
         for i, words in enumerate(lines):
@@ -131,21 +141,27 @@ def _height(lines: list[str]) -> float:
     return LINE * len(lines) + 10
 
 
+def _lines(node: Mapping[str, Any], wording: Wording) -> list[str]:
+    """What is written in a node; a line that is too long for it ends in an ellipsis."""
+    said = _inner(node, wording) if node["split"] else _leaf(node, wording)
+    return [*said, *(shortened(words, _CHARACTERS) for words in _response(node, wording))]
+
+
 def _inner(node: Mapping[str, Any], wording: Wording) -> list[str]:
     column = node["split"]["column"]
     p = node["tests"][column]["p_value"]
     test = ["p < 0.001" if p < 0.001 else f"p = {p:.3f}"] if wording.tests else []
-    return [shortened(label(column, wording.language), 18), *test, *_response(node)]
+    return [shortened(label(column, wording.language), _CHARACTERS), *test]
 
 
 def _leaf(node: Mapping[str, Any], wording: Wording) -> list[str]:
     mean = [f"{wording.mean} {wording.written(float(node['prediction']))}"] if wording.mean else []
-    return [f"{wording.leaf} {node['id']}", f"n = {node['n']:,}", *mean, *_response(node)]
+    return [f"{wording.leaf} {node['id']}", f"n = {node['n']:,}", *mean]
 
 
-def _response(node: Mapping[str, Any]) -> list[str]:
+def _response(node: Mapping[str, Any], wording: Wording) -> Sequence[str]:
     """What the node is about, where that differs between nodes."""
-    return [shortened(node["response"], 18)] if node.get("response") else []
+    return wording.response(node["response"]) if node.get("response") else ()
 
 
 def _labels(split: Mapping[str, Any], wording: Wording) -> tuple[list[str], list[str]]:

@@ -21,6 +21,8 @@ INK: Final = "#1B2430"
 PALE: Final = "#D8DEE6"
 HEAT: Final = ("#F1F6FA", "#9CC7E3", "#2F86BE", DEEP)
 """From nothing to much: lightness alone tells."""
+_WEEK: Final = 196
+"""Height of all weekdays of a heat map."""
 _FEW: Final = 8
 """Dates whose columns fill a chart."""
 _FONT: Final = (
@@ -131,7 +133,7 @@ def over_the_day(rows: Sequence[Row], *, names: Sequence[str], starts: int, y: s
 
 
 def heat_map(rows: Sequence[Row], *, weekdays: Sequence[str], hours: Sequence[int], legend: str) -> Spec:
-    """Weekdays down, hours across; darker is more."""
+    """Weekdays down, hours across; darker is more. Few weekdays are as high together as all."""
     chart = (
         alt.Chart(alt.NamedData(name="rows"))
         .mark_rect(stroke="white", strokeWidth=1)
@@ -150,7 +152,26 @@ def heat_map(rows: Sequence[Row], *, weekdays: Sequence[str], hours: Sequence[in
             ),
             tooltip=_tips("day", "clock", "figure"),
         )
-        .properties(width="container", height=28 * len(weekdays))
+        .properties(width="container", height=_WEEK // len(weekdays) * len(weekdays))
+    )  # fmt: skip
+    return _spec(chart, rows)
+
+
+def by_hour(rows: Sequence[Row], *, hours: Sequence[int], y: str) -> Spec:
+    """A column per hour of one date."""
+    chart = (
+        alt.Chart(alt.NamedData(name="rows"))
+        .mark_bar(color=BLUE)
+        .encode(
+            x=alt.X(
+                "hour:O", sort=list(hours), title=None,
+                axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False, labelPadding=7),
+                scale=alt.Scale(domain=list(hours), paddingInner=0.18),
+            ),
+            y=alt.Y("mean:Q", title=y, axis=alt.Axis(tickCount=5, format=",.0f")),
+            tooltip=_tips("clock", "figure"),
+        )
+        .properties(width="container", height=220)
     )  # fmt: skip
     return _spec(chart, rows)
 
@@ -276,9 +297,10 @@ def effects(rows: Sequence[Row], *, x: str, scale: str, worth: float | None, wor
 
 
 def _captions(base: alt.Chart, name: str, figure: str) -> list[alt.Chart]:
-    """Above a bar: its name on the left, its figure on the right."""
+    """Above a bar: its name on the left, its figure on the right, up to which the name may go."""
+    beside = f"width - 8 * length(datum.{figure}) - 8"
     return [
-        base.mark_text(align="left", x=0, yOffset=-8, limit=260).encode(text=alt.Text(f"{name}:N")),
+        base.mark_text(align="left", x=0, yOffset=-8, limit=alt.ExprRef(beside)).encode(text=alt.Text(f"{name}:N")),
         base.mark_text(align="right", yOffset=-8, fontWeight="bold").encode(
             x=alt.XValue("width"),  # type: ignore[no-untyped-call]
             text=alt.Text(f"{figure}:N"),

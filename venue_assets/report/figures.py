@@ -190,7 +190,7 @@ class Asker:
         return day - self.since(venue) >= timedelta(days=SETTLED)
 
     def _figure(self, metric: Metric, row: Row, venue: Venue) -> Figure:
-        days, harm = self.daily.get(venue.venue_id, {}), self._harm(metric, venue)
+        days, harm = self.daily.get(venue.venue_id, {}), self.harm(metric.name, venue)
         comparable = [self.subject.last - timedelta(days=7 * n) for n in range(1, 5)]
         comparable = [] if self.subject.is_activity else comparable
         early = [day for day in comparable if metric.name in _OF_NEW and not self.is_settled(venue, day)]
@@ -219,12 +219,12 @@ class Asker:
             settling=self.since(venue) if early else None,
         )
 
-    def _harm(self, metric: Metric, venue: Venue) -> Mapping[date, frozenset[Cause]]:
+    def harm(self, metric: str, venue: Venue) -> Mapping[date, frozenset[Cause]]:
         """The dates that are damaged in what a figure rests on."""
         return {
             day: causes
             for day, of in self.damaged(venue).items()
-            if (causes := frozenset(cause for stream in STREAMS[metric.name] for cause in of.get(stream, ())))
+            if (causes := frozenset(cause for stream in STREAMS[metric] for cause in of.get(stream, ())))
         }
 
     @cached_property

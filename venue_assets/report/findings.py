@@ -149,9 +149,14 @@ def busiest(words: Words, metric: Metric, row: Row, only: date | None) -> str:
             f"{words.day(only)}, from {hour}, was the busiest hour: {n} {_lower(label)}",
             f"{words.day(only)} {hour} 起的一小时最繁忙：{label} {n}",
         )
+    if row["dates"] == 1:
+        return words(
+            f"{day} from {hour} was the busiest hour: {n} {_lower(label)}, of one date only",
+            f"{day} {hour} 起的一小时最繁忙：{label} {n}（仅一个日期）",
+        )
     return words(
-        f"{day} from {hour} is the busiest hour: {n} {_lower(label)} on average",
-        f"{day} {hour} 起的一小时最繁忙：平均{label} {n}",
+        f"{day} from {hour} was the busiest hour: {n} {_lower(label)} on average of {row['dates']} dates",
+        f"{day} {hour} 起的一小时最繁忙：平均{label} {n}（{row['dates']} 个日期）",
     )
 
 
@@ -210,8 +215,8 @@ def last_bar(words: Words) -> str:
     )
 
 
-def returning(words: Words, rows: Sequence[Row], *, is_settled: Callable[[date], bool]) -> str:
-    """The part of returning visitors on the last date, against a week earlier where there were records long before."""
+def returning(words: Words, rows: Sequence[Row], *, is_comparable: Callable[[date], bool]) -> str:
+    """The part of returning visitors on the last date, against a week earlier where that date can be compared with."""
     told = [row for row in rows if None not in (row["new_visitors"], row["returning_visitors"])]
     known = [row for row in told if row["new_visitors"] + row["returning_visitors"]]
     if not known:
@@ -224,9 +229,9 @@ def returning(words: Words, rows: Sequence[Row], *, is_settled: Callable[[date],
 
     last = known[-1]
     now, day = words.percent(share(last), 0), last["event_date"]
-    # Against the same weekday, but not among the first records: nobody can have been there before them.
+    # Against the same weekday, but not among the first records (nobody can have been there before them) nor damaged.
     week = day - timedelta(days=7)
-    first = next((row for row in known if row["event_date"] == week and is_settled(week)), None)
+    first = next((row for row in known if row["event_date"] == week and is_comparable(week)), None)
     if first is None:
         return words(
             f"{now} of the visitors of {words.day(day)} had been there before",

@@ -21,6 +21,8 @@ LONGEST: Final = 7200
 DAY: Final = 86400
 WINDOW: Final = 365
 """Dates over which segments look back."""
+WEEK: Final = 7
+"""Dates of records before which segments mean nothing: nobody can have stayed away for a week."""
 
 
 @dataclass(frozen=True)
@@ -133,17 +135,20 @@ class Segments:
 
 
 def segments(asker: Asker, venue: Venue) -> Segments:
-    """Segments now, and at the earliest date that is kept of the 28 before; else as of the date before."""
-    last = asker.subject.last
+    """Segments now, and at the earliest date that is kept of the 28 before; else as of the date before.
+
+    Not at one of the first `WEEK` dates of records but for the last of them.
+    """
+    last, settled = asker.subject.last, asker.since(venue) + timedelta(days=WEEK - 1)
     of = {"venue": venue.venue_id, "last": last, "few": max(asker.smallest_cell, 1)}
     kept = [
         row["day"] for row in asker.rows(_KEPT, venue=venue.venue_id, last=last, first=last - timedelta(days=HISTORY))
     ]
     whole = last in kept
-    earlier = kept[0] if whole and len(kept) > 1 else None
+    earlier = next((day for day in kept if settled <= day < last), None) if whole else None
     rows = asker.rows(_SEGMENTS if whole else _SEGMENTS_OF_MOVES, **of)
     then = earlier or last - timedelta(days=1)
-    before = asker.rows(_SEGMENTS if whole else _SEGMENTS_OF_MOVES, **of | {"last": then})
+    before = asker.rows(_SEGMENTS if whole else _SEGMENTS_OF_MOVES, **of | {"last": then}) if then >= settled else []
     found = {row["segment"]: row["users"] for row in before}
     moves = asker.rows(_MOVES, **of, since=earlier) if earlier else []
     if not whole and before:

@@ -170,9 +170,20 @@ def shares_note(words: Words, trial: Trial, arm: str) -> str:
     return note
 
 
-def tree(words: Words, leaves: int, fitted_on: date | None) -> str:
-    """Into how many groups visitors fall."""
+def tree(words: Words, leaves: int, fitted_on: date | None, kpi: str, *, of_effects: bool) -> str:
+    """Into how many groups visitors fall, and in what these differ."""
     on = words(f", as fitted on {words.day(fitted_on)}", f"（{words.day(fitted_on)}拟合）") if fitted_on else ""
     if leaves == 1:
         return words(f"All visitors are one group{on}", f"所有访客为一组{on}")
-    return words(f"Visitors fall into {leaves} groups that differ{on}", f"访客分为 {leaves} 个有差异的组{on}")
+    what = words(f"the effect on {kpi}", f"对{kpi}的效应") if of_effects else kpi
+    return words(
+        f"Visitors fall into {leaves} groups that differ in {what}{on}", f"访客分为{what}不同的 {leaves} 组{on}"
+    )
+
+
+def chosen(words: Words) -> str:
+    """How far the means of groups can be taken that were found in the same data."""
+    return words(
+        " The groups were chosen for how far apart they lie here: among later visitors, expect them closer together.",
+        "分组是依据此处的差异选出的：在今后的访客中，差异通常会更小。",
+    )

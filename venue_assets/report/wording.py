@@ -46,9 +46,9 @@ class Words:
         """12.9 %"""
         return self.number(100 * share, digits) + self(f"{_NARROW}%", "%")
 
-    def money(self, amount: float | Decimal, currency: str) -> str:
+    def money(self, amount: float | Decimal, currency: str, digits: int = 2) -> str:
         """1,234.50 EUR: the code, for the sign of a currency may be another one's, too."""
-        return f"{self.number(amount, 2)}{_NARROW}{currency}"
+        return f"{self.number(amount, digits)}{_NARROW}{currency}"
 
     def duration(self, seconds: float) -> str:
         """3 min 20 s"""

@@ -48,7 +48,7 @@ def show_(
         _show_gates(gates, units[0])
     _show_verdicts(verdicts)
     if tree:
-        _show_tree(tree[0])
+        _show_tree(tree[0], decided=any(row["status"] == "verdict" for row in verdicts))
     if shares:
         _show_shares(e, shares)
     if lacking := without_shares(home, e):
@@ -122,28 +122,32 @@ def _show_verdicts(verdicts: Sequence[dict[str, Any]]) -> None:
         say(f"  {verbatim(row['conclusion_zh'])}")
 
 
-def _show_tree(row: dict[str, Any]) -> None:
+def _show_tree(row: dict[str, Any], *, decided: bool) -> None:
+    """The groups, by the names of covariates and values; effects, which some trees predict, not before the verdict."""
     from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
+    from venue_assets.semantic_layer.covariates import between, label, level
 
     remark = f"; {row['remark']}" if row["remark"] else ""
     say(f"Groups ({row['target']}), fitted on {row['fitted_on']} to {row['rows']:,} rows{verbatim(remark)}")
     nodes = ConditionalInferenceTree.from_dict(json.loads(row["tree"])).nodes
 
-    def tell(number: int, label: str, depth: int) -> None:
+    def tell(number: int, who: str, depth: int) -> None:
         node = nodes[number - 1]
         leaf = "" if node.split else f"leaf {node.id}: "
-        about = f" of {verbatim(node.response)}" if node.response else ""
-        mean = f", mean {node.prediction:.4g}{about}" if isinstance(node.prediction, float) else ""
-        say(f"{'  ' * depth}{leaf}{verbatim(label)} ({node.n:,} rows{mean})")
-        if node.split is None:
+        about = f", {verbatim(node.response)}" if node.response else ""
+        told = isinstance(node.prediction, float) and (decided or not node.response)
+        mean = f", mean {node.prediction:.4g}" if told else ""
+        say(f"{'  ' * depth}{leaf}{verbatim(who)} ({node.n:,} rows{about}{mean})")
+        if (split := node.split) is None:
             return
-        if node.split.cut is not None:
-            labels = [f"{node.split.column} {sign} {node.split.cut}" for sign in ("<=", ">")]
+        if split.cut is not None:
+            cut = float(split.cut)
+            sides = [between(split.column, None, cut, "en"), between(split.column, cut, None, "en")]
         else:
-            levels = (node.split.levels, node.split.other_levels)
-            labels = [f"{node.split.column} in {', '.join(map(str, of or ()))}" for of in levels]
-        for child, of_child in zip(node.children, labels, strict=True):
-            tell(child, of_child, depth + 1)
+            levels = (split.levels, split.other_levels)
+            sides = [", ".join(level(split.column, one, "en") for one in of or ()) for of in levels]
+        for child, side in zip(node.children, sides, strict=True):
+            tell(child, f"{label(split.column, 'en')}: {side}", depth + 1)
 
     tell(1, "everybody", 1)
 

@@ -84,6 +84,9 @@ def against_other_days(words: Words, asker: Asker, venue: Venue) -> Block | None
         if signed and metric.format.endswith("%"):
             return words.points(value)
         sign = "+" if signed and value > 0 else ""
+        # Cents of what is not known to ten units would be made up.
+        if metric.is_money and row["high"] - row["low"] >= 10:
+            return sign + words.money(value, venue.currency, 0)
         return sign + words.value(metric, value, venue.currency)
 
     first = rows[0]

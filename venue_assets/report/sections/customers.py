@@ -25,8 +25,6 @@ _SEGMENTS: Final = {
     "general_win_back": "R↓ F↓ M↓",
 }
 """In the order of the map: recency and frequency down, money across; an arrow up is above the mean score."""
-_WEEK: Final = 7
-"""Dates of records before which segments mean nothing: nobody can have stayed away for a week."""
 
 
 def sales(words: Words, asker: Asker, venue: Venue) -> list[Block]:
@@ -85,8 +83,8 @@ def customers(words: Words, asker: Asker, venue: Venue) -> list[Block]:
                 ),
             )
         ]
-    if (asker.subject.last - since).days < _WEEK - 1 and set(found.users) - {"visitor"}:
-        return [empty(name, findings.too_early(words, since, _WEEK))]
+    if (asker.subject.last - since).days < people.WEEK - 1 and set(found.users) - {"visitor"}:
+        return [empty(name, findings.too_early(words, since, people.WEEK))]
     named = {segment: segment_name(words, segment) for segment in registry().segments}
     most = max((float(row["monetary"] or 0) for row in found.users.values()), default=0)
     tiles, rows = [], []
@@ -133,7 +131,7 @@ def _since(words: Words, row: Row, found: people.Segments) -> str:
 def _moves(words: Words, asker: Asker, found: people.Segments, named: Mapping[str, str], young: date | None) -> Block:
     name = words("Moves between segments", "分群迁移")
     if found.since is None:
-        return empty(name, words("There is no earlier date to compare with.", "没有可比较的更早日期。"))
+        return empty(name, words("There is no earlier date with segments to compare with.", "没有可比较的更早分群。"))
     told = [m for m in found.moves if "none" not in (m["previous"], m["segment"]) and m["users"] is not None]
     inside = told[:MOST]
     came, left = (

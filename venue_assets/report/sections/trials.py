@@ -171,7 +171,7 @@ def _effect(words: Words, trial: Trial) -> Block | None:
             s["text"],
             _level(words, trial, r["control_mean"]),
             _level(words, trial, r["arm_mean"]),
-            f"{r['p_value']:.2g}",
+            "< 0.0001" if r["p_value"] < 0.0001 else f"{r['p_value']:.2g}",
         ]
         for s, r in zip(shown, rows, strict=True)
     ]
@@ -265,22 +265,27 @@ def _tree(words: Words, trial: Trial, currency: str) -> Block | None:
         leaf=words("group", "群体"),
         mean=words("mean", "均值") if told else None,
         written=lambda mean: shown.written(mean, LANGUAGES.index(words.language), is_step=of_effects),
+        response=lambda response: _contrast(words, trial, response),
         more=words("and {} more", "另有 {} 项"),
         tests=trial.is_decided,
         between=(words(", ", "、"), words(", ", "，"), words(": ", "：")),
     )
     svg = forest([("", trial.tree)], wording)
-    title = findings.tree(words, leaves, trial.fitted_on)
+    title = findings.tree(words, leaves, trial.fitted_on, words(*kpi_label(trial.kpi)), of_effects=of_effects)
     note = words(
         "Conditional inference tree: in each node the covariate that tells visitors apart best",
         "条件推断树：每个节点为最能区分访客的变量",
     )
     if trial.is_decided:
         note += words(", with its adjusted p-value", "及其校正后的 p 值")
+    unit = words(*unit_words(trial.unit))
+    what = words("mean effect" if of_effects else "mean KPI", "平均效应" if of_effects else " KPI 均值")
     note += words(
-        f"; n visits{' and their mean KPI' if told else ''} in each group.",
-        f"；每个群体的到访数 n{' 与 KPI 均值' if told else ''}。",
+        f"; n {unit}{f' and their {what}' if told else ''} in each group.",
+        f"；每个群体的{unit.lstrip('次位')}数 n{f' 与{what}' if told else ''}。",
     )
+    if told:
+        note += findings.chosen(words)
     if leaves == 1:
         return Block(title, words("No covariate tells groups apart.", "没有变量能区分群体。"), is_empty=True)
     # As wide as there is place, but never so small that it cannot be read: then it scrolls.
@@ -288,6 +293,13 @@ def _tree(words: Words, trial: Trial, currency: str) -> Block | None:
     named = f'role="img" aria-label="{html.escape(title, quote=True)}" style="min-width: {0.75 * width:.0f}px"'
     labelled = svg.replace("<svg ", f"<svg {named} ", 1)
     return Block(title, note, svg=labelled, outline=outline(trial.tree, wording))
+
+
+def _contrast(words: Words, trial: Trial, response: str) -> list[str]:
+    """What a node of a tree of effects is about, "tea against none", in two lines."""
+    control = trial.arms[0]
+    arm = response.removesuffix(f" against {control}")
+    return [arm, words(f"against {control}", f"对比 {control}")]
 
 
 def _rules(words: Words, tree: dict[str, Any] | None) -> dict[str, str]:

@@ -20,6 +20,15 @@ _REASONS: Final = {
     "wrong_event_date": ("of another event date", "属于其他日期"),
     "out_of_range": ("a value that cannot be", "数值不可能"),
 }
+_REFUSALS: Final = {
+    "manifest": ("its manifest cannot be read", "清单无法读取"),
+    "schema": ("of an unknown schema", "模式版本未知"),
+    "folder": ("in the wrong folder", "所在文件夹不符"),
+    "missing": ("its file is missing", "文件缺失"),
+    "hash": ("not the bytes that were sent", "内容与发送时不符"),
+    "undecodable": ("cannot be decompressed", "无法解压"),
+    "row_count": ("rows are missing or too many", "行数不符"),
+}
 _STREAMS: Final = {
     "boundary_counts": ("passers-by", "路过计数"),
     "entrance_counts": ("entrance", "入口计数"),
@@ -125,7 +134,15 @@ def _refused(words: Words, found: Trust, stream: Callable[[str], str]) -> Block:
             is_empty=True,
         )
     columns = [words(*x) for x in (("Date", "日期"), ("Stream", "数据流"), ("Segment", "段"), ("Reason", "原因"))]
-    rows = [[words.day(r["event_date"]), stream(r["stream"]), r["segment"], r["reason"]] for r in found.refused]
+    rows = [
+        [
+            words.day(r["event_date"]),
+            stream(r["stream"]),
+            r["segment"],
+            words(*_REFUSALS.get(r["reason"], (r["reason"], r["reason"]))),
+        ]
+        for r in found.refused
+    ]
     n = len(rows)
     return Block(
         words(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from itertools import pairwise
 from typing import Final
 
 from venue_assets.pictures.colours import DEEP, SKY
-from venue_assets.report import charts, findings, people
+from venue_assets.report import charts, comparisons, findings, people
 from venue_assets.report.blocks import Block
 from venue_assets.report.figures import Asker, Figure, Row
 from venue_assets.report.sections.parts import count, empty, links, table
@@ -170,14 +171,22 @@ def _busy(words: Words, asker: Asker, venue: Venue) -> Block:
             max(rows, key=lambda row: (row["mean"], -row["weekday"], -row["hour"])),
             days[0] if len(days) == 1 else None,
         ),
-        findings.busy_note(words, metric, days) + unsaid,
+        findings.busy_note(words, metric, days) + _damaged(words, asker, venue, metric.name, days) + unsaid,
         links(words, metric.name),
-        charts.heat_map(rows, weekdays=[names[d] for d in there], hours=shown, legend=label),
+        charts.by_hour(rows, hours=shown, y=label)
+        if len(there) == 1
+        else charts.heat_map(rows, weekdays=[names[d] for d in there], hours=shown, legend=label),
         table=table(
             ["", *(f"{h:02d}" for h in shown)],
             [[names[d], *(by.get((d, h), NOTHING) for h in shown)] for d in there],
         ),
     )
+
+
+def _damaged(words: Words, asker: Asker, venue: Venue, metric: str, days: Sequence[date]) -> str:
+    """The damaged dates among several that are drawn; of a single one the venue's headline says so."""
+    harm = asker.harm(metric, venue)
+    return comparisons.damage_within(words, {day: harm[day] for day in days if day in harm}) if len(days) > 1 else ""
 
 
 def _durations(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure]) -> Block:
@@ -248,7 +257,7 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
     if asker.subject.last == since:
         return empty(name, findings.first_date(words, since))
     of = {n: registry()[n].label[words.language] for n in ("returning_visitors", "new_visitors")}
-    days = words.names([row["event_date"] for row in rows])
+    days, harm = words.names([row["event_date"] for row in rows]), asker.harm("new_visitors", venue)
     long = [
         {
             "day": days[row["event_date"]],
@@ -266,8 +275,8 @@ def _returning(words: Words, asker: Asker, venue: Venue) -> Block:
         "已识别人员按此前是否到访过划分（以现有记录为准）；仅含有记录的日期。",
     )
     return Block(
-        findings.returning(words, rows, is_settled=lambda day: asker.is_settled(venue, day)),
-        note + _began(words, asker, venue, rows),
+        findings.returning(words, rows, is_comparable=lambda day: asker.is_settled(venue, day) and day not in harm),
+        note + _began(words, asker, venue, rows) + _damaged(words, asker, venue, "new_visitors", list(days)),
         links(words, "new_visitors", "returning_visitors", "uv"),
         charts.stacked_days(long, series=list(of.values()), colours=[DEEP, SKY], y=words("visitors", "访客")),
         table=table(
