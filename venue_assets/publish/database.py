@@ -119,9 +119,9 @@ def record(
 ) -> None:
     """Say which publication this is, and of which dates the tables did not fit together."""
     con.execute("DELETE FROM venue.main.publication")
-    con.executemany(
-        "INSERT INTO venue.main.publication VALUES (?, ?, ?, ?)",
-        [[publication_id, published_at[:19], table, len(days)] for table, days in contents.items()],
+    con.execute(  # once: a statement for each table takes twenty times as long
+        "INSERT INTO venue.main.publication SELECT ?, ?, unnest(?), unnest(?)",
+        [publication_id, published_at[:19], list(contents), [len(days) for days in contents.values()]],
     )
     con.execute(f"DELETE FROM venue.main.settings WHERE name = '{WAITING}'")
     con.execute(f"INSERT INTO venue.main.settings VALUES ('{WAITING}', ?, ?)", [", ".join(waiting), _WAITING])
