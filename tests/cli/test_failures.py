@@ -329,7 +329,7 @@ def full_disk(computed: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_sentence_and_an_error_of_the_doctor(full_disk: Path) -> None:
-    for line in ("status", f"materialize {DAY}", "rerun --failed"):
+    for line in (f"materialize {DAY}", "rerun --failed"):
         ended = venue(full_disk, *line.split())
         assert ended.code == 1
         assert ended.err.count("\n") == 1, ended.err
@@ -345,15 +345,34 @@ def test_a_full_disk_is_one_sentence_and_an_error_of_the_doctor(full_disk: Path)
     assert done(full_disk, "status", "--problems") == "Every date is fresh\n"
 
 
+def test_a_full_disk_keeps_nobody_from_seeing_how_the_dates_stand(full_disk: Path) -> None:
+    ended = venue(full_disk, "status")
+    assert ended.code == 2, "not everything could be looked at"
+    assert all(re.search(rf"^ *{day} .*fresh", ended.out, re.MULTILINE) for day in (DAY, OTHER))
+    assert ended.err.startswith("error: the runs cannot be read, and ")
+    assert ended.err.count("\n") == 1, ended.err
+    assert all(w in ended.err for w in (str(full_disk), "No space left", "MiB free", "make room"))
+    ended = venue(full_disk, "status", "--problems")
+    assert ended.code == 2
+    assert "Every date is fresh" not in ended.out
+    (full_disk / "lake" / "sessions" / f"event_date={DAY}" / "part-0.parquet").unlink()
+    (full_disk / "ballast2").write_bytes(b"x" * disk.free_bytes(full_disk))
+    ended = venue(full_disk, "status", "--problems")
+    assert ended.code == 2
+    assert "sessions: never computed" in ended.out
+    assert f"Next: venue materialize {DAY}" in ended.out
+
+
 @pytest.mark.parametrize("broken", ["file is not a database", "unable to open"])
 def test_databases_of_dagster_that_cannot_be_used_are_one_sentence(home: Path, broken: str) -> None:
     database = home / "dagster" / "history" / "runs.db"
     database.unlink()
     database.write_bytes(b"x" * 4096) if "not a database" in broken else database.mkdir()
-    ended = venue(home, "status")
-    assert ended.code == 1
-    assert ended.err.count("\n") == 1, ended.err
-    assert f"{home / 'dagster'} cannot be used ({broken}" in ended.err
+    for line, code in ((["status"], 2), (["rerun", "--failed"], 1)):
+        ended = venue(home, *line)
+        assert ended.code == code
+        assert ended.err.count("\n") == 1, ended.err
+        assert f"{home / 'dagster'} cannot be used ({broken}" in ended.err
 
 
 def test_the_doctor_tries_every_folder(home: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from edge_collector.foreign_files.column_map import MapError
 from edge_collector.pseudonym import KeyProblem
 from edge_collector.site import SiteError
-from venue_assets.cli import disk, experiment, landing, looking, making, report, running, show
+from venue_assets.cli import disk, experiment, landing, looking, making, report, running, show, status
 from venue_assets.cli.arguments import UserError
 from venue_assets.home import VARIABLE, Home
 from venue_assets.tables import CatalogueError
@@ -47,7 +47,7 @@ for _name, _command in (
     ("simulate", making.simulate),
     ("import", making.import_),
     ("materialize", running.materialize),
-    ("status", running.status),
+    ("status", status.status),
     ("rerun", running.rerun),
     ("query", looking.query),
     ("publish", running.publish),

@@ -1,8 +1,9 @@
-"""Commands that compute: materialize, status, rerun, publish."""
+"""Commands that compute: materialize, rerun, publish."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,7 +14,6 @@ from venue_assets.cli import show
 from venue_assets.cli.arguments import (
     Dates,
     UserError,
-    computable,
     event_dates,
     home_with_site,
     refuse_outside,
@@ -21,10 +21,11 @@ from venue_assets.cli.arguments import (
 )
 from venue_assets.cli.empty_dates import with_reason, withdraw
 from venue_assets.cli.show import relative, say
+from venue_assets.cli.status import advise
 from venue_assets.home import Home
 
 if TYPE_CHECKING:
-    from venue_assets.cli.standing import DateStanding
+    from venue_assets.cli.standing import Standing
 
 
 def materialize(
@@ -59,7 +60,9 @@ def materialize(
         return
     refuse_outside(days, home.site)
     days = with_reason(home, days, tables)
-    compute(home, days, tables=tables)
+    unpublished = compute(home, days, tables=tables)
+    if unpublished and advise(home, unpublished):
+        return
     say(f"Next: [bold]venue status --problems[/], or [bold]venue report --date {days[-1]}[/]")
 
 
@@ -67,8 +70,12 @@ _INTERRUPTED: Final = 130
 """The exit code of what Ctrl-C ended, as shells have it."""
 
 
-def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = None) -> None:
-    """Compute dates and say how it ended; exit code 1 where a date failed, 130 after Ctrl-C. Raises UserError."""
+def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = None) -> Standing | None:
+    """Compute dates and say how it ended; exit code 1 where a date failed, 130 after Ctrl-C.
+
+    Where only some `tables` were computed, returns how dates stand that could not be published for it.
+    Raises UserError.
+    """
     _ = home.site  # a wrong site file is said before anything starts
 
     from venue_assets.graph.instance import open_instance
@@ -89,11 +96,14 @@ def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = 
     seconds = (datetime.now(UTC) - started).total_seconds()
     errors = {day: error for outcome in outcomes for day, error in outcome.errors.items()}
     runs = f"{len(outcomes)} run" + ("s" if len(outcomes) > 1 else "")
-    if made := [day for day in days if day not in errors]:
-        say(
-            f"Materialized {show.dates(made)} in {runs}, {seconds:.1f} s "
-            f"-> {relative(home.lake)}, {relative(home.published)}"
-        )
+    made = [day for day in days if day not in errors]
+    left = _unpublished(home, made) if tables is not None else None
+    if made:
+        behind = [row.day for row in left.dates] if left else []
+        places = [home.lake] if behind == sorted(made) else [home.lake, home.published]
+        say(f"Materialized {show.dates(made)} in {runs}, {seconds:.1f} s -> {', '.join(map(relative, places))}")
+        if behind:
+            say(f"Not published yet: {show.dates(behind)}; analysts see what was published before, if anything was")
         _note_what_is_not_there(home, made)
     if errors:
         say(f"Failed: {show.dates(list(errors))}, in {runs}, {seconds:.1f} s; what failed was left as it was before")
@@ -104,6 +114,16 @@ def compute(home: Home, days: Sequence[date], *, tables: Sequence[str] | None = 
             "then [bold]venue rerun --failed[/]"
         )
         raise typer.Exit(1)
+    return left
+
+
+def _unpublished(home: Home, days: Sequence[date]) -> Standing | None:
+    """How those of the dates stand of which the publication does not hold what the lake does; None where it does."""
+    from venue_assets.cli.standing import standing
+
+    found = standing(home, set(days))
+    behind = [row for row in found.dates if not row.published]
+    return replace(found, dates=behind) if behind else None
 
 
 def _note_what_is_not_there(home: Home, days: Sequence[date]) -> None:
@@ -125,108 +145,6 @@ def _note_what_is_not_there(home: Home, days: Sequence[date]) -> None:
             else (f"{count:,} refused segments of {show.dates(list(refused))}: none of their")
         )
         say(f"Note: {which} lines is in any figure; why, and what to do: [bold]{REFUSED_SEGMENTS}[/]")
-
-
-def status(
-    dates: Annotated[str | None, typer.Argument(help="Only this event date or range.", metavar="DATE")] = None,
-    problems: Annotated[
-        bool, typer.Option("--problems", help="Only dates that are not fresh; exit code 1 where there is one.")
-    ] = False,
-) -> None:
-    """Which dates are fresh, stale, failed or missing, per layer, with the first error line.
-
-    For scripts: with --problems the exit code is 0 where every date is fresh, 1 where one is not, and 2 where nobody
-    could tell. Without, it is 0 whatever is found.
-
-    Example: [bold]venue status 2026-01-05...2026-01-18[/], [bold]venue status --problems[/]
-    """
-    given = event_dates(dates) if dates is not None else None
-    home = home_with_site()
-    if given is not None:
-        first, last = computable(home.site)
-        refuse_outside(given if given[0] > last or given[-1] < first else [], home.site)
-
-    from venue_assets.cli.standing import standing
-
-    found = standing(home, None if given is None else set(given))
-    if not found.dates:
-        _nothing(home, dates)
-        return
-    wanting = any(row.why for row in found.dates)
-    if problems and not wanting:
-        say("Every date is fresh")
-    else:
-        _show_states(home, [row for row in found.dates if row.why or not problems])
-    if found.lost_runs:
-        say(f"{len(found.lost_runs)} run(s) whose process is gone: {', '.join(run[:8] for run in found.lost_runs)}")
-    _advise(home, found.dates, landed=found.anything_landed)
-    if problems and wanting:
-        raise typer.Exit(1)
-
-
-def _nothing(home: Home, dates: str | None) -> None:
-    from venue_assets.lake.landing_index import scan
-
-    landed = scan(home.landing).dates()
-    if dates is None or not landed:
-        when = f" for {dates}" if dates is not None else ""
-        say(
-            f"Nothing landed and nothing computed{when} in {relative(home.root)}. "
-            "Next: [bold]venue demo[/] or [bold]venue import --help[/]"
-        )
-    else:
-        say(
-            f"Nothing landed and nothing computed for {dates}; landed are event dates {landed[0]} to {landed[-1]}. "
-            "Next: [bold]venue status[/]"
-        )
-
-
-def _show_states(home: Home, rows: Sequence[DateStanding]) -> None:
-    colour = {"fresh": "green", "stale": "yellow", "failed": "bold red", "missing": "magenta"}
-    show.table(
-        f"{relative(home.root)}",
-        ["date", *rows[0].layers, "why"],
-        [
-            [
-                str(row.day),
-                *(f"[{colour[s.condition]}]{s.condition}[/]" for s in row.layers.values()),
-                show.verbatim(row.why),
-            ]
-            for row in rows
-        ],
-        wrap=["why"],
-    )
-
-
-def _advise(home: Home, rows: Sequence[DateStanding], *, landed: bool) -> None:
-    """The next command, one a line, as it can be typed."""
-    first, last = computable(home.site)
-    wanting = [row for row in rows if row.why and row.origin == "landed" and first <= row.day <= last]
-    steps: list[str] = []
-    if any(row.failed for row in wanting):
-        steps = ["correct the cause, then [bold]venue rerun --failed[/]"]
-    elif wanting and all(row.only_unpublished for row in wanting):
-        steps = ["[bold]venue publish[/]"]
-    elif wanting:
-        days = {row.day for row in wanting}
-        # The same input gives the same bytes: what is stale only until those are back is not computed for nothing.
-        waiting = [row.day for row in wanting if row.until and row.until <= days]
-        due = [row.day for row in wanting if row.day not in set(waiting) and not row.only_unpublished]
-        steps = [f"[bold]venue materialize {dates}[/]" for dates in show.dates(due).split(", ")]
-        if waiting:
-            steps.append(f"then [bold]venue status[/]: {show.dates(waiting)} may be fresh as it is once that is back")
-    if rows and not landed:
-        steps = [f"look at {relative(home.landing)}: nothing of what these dates were computed from is there any more"]
-    for origin, before in (("nothing", ""), ("gone", _BRING_BACK)) if landed else ():
-        if idle := [row.day for row in rows if row.origin == origin]:
-            outs = [f"{before}[bold]venue materialize {of} --withdraw[/]" for of in show.dates(idle).split(", ")]
-            # What is gone first: dates around it may be stale only because of that.
-            steps = [*outs, *steps] if origin == "gone" else [*steps, *outs]
-    for n, step in enumerate(steps):
-        say(f"{'      ' if n else 'Next: '}{step}")
-
-
-_BRING_BACK: Final = "bring its segments back to landing/ (is its disk there?), or "
 
 
 def rerun(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -30,6 +31,11 @@ NUMBER: Final = (int, float, Decimal)
 def say(text: str) -> None:
     """One line of result."""
     console.print(text)
+
+
+def indented(text: str) -> None:
+    """Text below a heading, folded to the width of the terminal."""
+    console.print(Padding(text, (0, 0, 0, 2)))
 
 
 def problem(text: str) -> None:

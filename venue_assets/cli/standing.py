@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from venue_assets.cli import disk
 from venue_assets.graph.failures import failed_dates
 from venue_assets.graph.instance import open_instance
 from venue_assets.graph.process import lost_runs
@@ -28,9 +29,9 @@ class DateStanding:
     layers: Mapping[str, State]
     until: frozenset[date] = frozenset()
     """Where its tables are stale only because partitions of other dates are gone: these dates."""
-    origin: Literal["landed", "nothing", "gone"] = "landed"
+    origin: Literal["landed", "nothing", "gone", "around"] = "landed"
     """What there is to compute it from: `nothing` where nothing ever landed for it, or around it, `gone` where segments
-    of a stream that it was computed from are no longer there."""
+    of a stream that it was computed from are no longer there, `around` where only what it reads of such a date is."""
 
     @property
     def why(self) -> str:
@@ -41,6 +42,11 @@ class DateStanding:
     def failed(self) -> bool:
         """Whether it takes a repair, then a rerun."""
         return any(state.condition == "failed" for state in self.layers.values())
+
+    @property
+    def published(self) -> bool:
+        """Whether the publication holds what the lake does."""
+        return self.layers[PUBLISHED].condition == "fresh"
 
     @property
     def only_unpublished(self) -> bool:
@@ -55,25 +61,42 @@ class Standing:
     dates: list[DateStanding]
     failed_runs: Mapping[date, str]
     """Dates whose newest run failed on them, with the error; a date may have become fresh otherwise since."""
-    lost_runs: list[str]
-    """Ids of runs whose process is gone."""
+    lost_runs: Mapping[str, list[date]]
+    """Runs whose process is gone, by id, with those of the dates asked for that they were to compute."""
     anything_landed: bool
     """Whether any date has landed data."""
+    runs_unread: str
+    """Why runs cannot be read, in one sentence: then the dates are as the lake alone tells. Empty where they can."""
 
 
 def standing(home: Home, only: set[date] | None = None) -> Standing:
     """How dates (or `only` those) stand that landed, lie between landed ones, were computed, or failed."""
     freshness = Freshness(home, catalogue(), scan(home.landing))
     publication = current(home)
-    with open_instance(home) as instance:
-        lost = lost_runs(instance)
-        failed = failed_dates(instance)
-    gone = {day: f"the process of run {run.run_id[:8]} is gone" for run in lost for day in dates_of(run)}
+    lost, failed, unread = _runs(home)
+    gone = {day: f"the process of run {run_id[:8]} is gone" for run_id, of in lost.items() for day in of}
     # A failed run of a date that was withdrawn says nothing any more.
     wanted = {day for day in failed if freshness.has_reason(day)}
     days = dates_there(freshness, publication) | wanted
     rows = [_date(freshness, publication, day, gone | failed) for day in sorted(days if only is None else days & only)]
-    return Standing(rows, failed, [run.run_id for run in lost], bool(freshness.index.dates()))
+    asked = {run_id: [day for day in of if only is None or day in only] for run_id, of in lost.items()}
+    return Standing(
+        rows, failed, {run_id: of for run_id, of in asked.items() if of}, bool(freshness.index.dates()), unread
+    )
+
+
+def _runs(home: Home) -> tuple[dict[str, list[date]], dict[date, str], str]:
+    """Runs whose process is gone with their dates, dates whose newest run failed, and why neither can be read.
+
+    Dagster writes where it only reads; a disk that is full keeps nobody from seeing what the lake tells.
+    """
+    try:
+        with open_instance(home) as instance:
+            return {run.run_id: dates_of(run) for run in lost_runs(instance)}, failed_dates(instance), ""
+    except Exception as error:
+        if not (sentence := disk.explained(error, home)):
+            raise
+        return {}, {}, sentence
 
 
 def _date(freshness: Freshness, publication: Publication | None, day: date, failed: Mapping[date, str]) -> DateStanding:
@@ -87,6 +110,8 @@ def _date(freshness: Freshness, publication: Publication | None, day: date, fail
         return DateStanding(day, _layers(states), origin="gone")
     if day in failed:
         states |= _left_behind(states, failed[day])
+    if until and until <= freshness.gone_dates:
+        return DateStanding(day, _layers(states), until, origin="around")
     return DateStanding(day, _layers(states), until or frozenset())
 
 

@@ -22,6 +22,8 @@ from venue_assets.tables.references import ORIGINS, REFERENCES
 Condition = Literal["fresh", "stale", "failed", "missing"]
 LANDED: Final = "landing/"
 """What the input that is a landed stream is called by, before the name of the stream."""
+NUMBERS: Final = "missing_sequences"
+"""The reference that is made of what landed on other dates, too."""
 GONE: Final = "the segments of {} that it was computed from are gone from landing/"
 WORST_FIRST: tuple[Condition, ...] = ("failed", "missing", "stale", "fresh")
 
@@ -33,8 +35,8 @@ class State:
     condition: Condition
     why: str = ""
     until: frozenset[date] = frozenset()
-    """Where it is stale only because partitions of other dates are gone: these dates. Once they are computed again,
-    it may well be fresh as it is."""
+    """Where it is stale only because partitions or landed streams of other dates are gone: these dates. Once they are
+    back, it may well be fresh as it is."""
 
 
 class Freshness:
@@ -78,6 +80,11 @@ class Freshness:
         made = (self.provenance(table.name, day) for table in self._catalogue if table.is_landed)
         return sorted({stream for provenance in made for stream in gone(self.index, provenance, day)})
 
+    @cached_property
+    def gone_dates(self) -> frozenset[date]:
+        """The dates of which streams were computed that are not in the landing any more."""
+        return frozenset(gone_dates(self.lake, self.index, self.lake.dates("landed_segments")))
+
     def dates(self, name: str, day: date, window: Window) -> list[date]:
         """The dates of input `name` that a table of date `day` reads."""
         if window.days == "all":
@@ -110,12 +117,19 @@ class Freshness:
             return State("stale", f"{table.name}: its definition changed since it was computed")
         now = self.inputs(table, day)
         if changed := sorted({n for n in now | dict(provenance.inputs) if now.get(n) != provenance.inputs.get(n)}):
-            others = [of for name in changed if name not in now and (of := _date_of(name)) and of != day]
+            waits = [self._waits_for(name, day) for name in changed if name == NUMBERS or name not in now]
             what = "changed" if any(name in now for name in changed) else "gone"
             said = list(dict.fromkeys(ORIGINS.get(name, name) for name in changed))
             why = f"{table.name}: {', '.join(said[:3])} {what} since it was computed"
-            return State("stale", why, frozenset(others) if len(others) == len(changed) else frozenset())
+            waits_only = len(waits) == len(changed) and all(waits)
+            return State("stale", why, frozenset[date]().union(*waits) if waits_only else frozenset())
         return State("fresh")
+
+    def _waits_for(self, name: str, day: date) -> frozenset[date]:
+        """The other dates of which the input may be what it was once they are back."""
+        if name == NUMBERS:
+            return self.gone_dates - {day}
+        return frozenset({of}) if (of := _date_of(name)) and of != day else frozenset()
 
     def has_reason(self, day: date) -> bool:
         """Whether there is a reason to compute a date: it landed, or lies between two that did (the venue was closed),
