@@ -65,6 +65,16 @@ def writable(home: Home, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+def usual_tuesdays(con: duckdb.DuckDBPyConnection, venue: str) -> None:
+    """Two more Tuesdays of visits before the one that there is: enough for what is usual."""
+    for day in ("2025-12-30", "2025-12-23"):
+        con.execute(
+            f"INSERT INTO star.fact_session SELECT * REPLACE (DATE '{day}' AS event_date, "
+            f"'{day}' || session_id AS session_id) FROM star.fact_session WHERE event_date = DATE '2026-01-06' "
+            f"AND venue_id = '{venue}' AND has_entry ORDER BY session_id LIMIT 40"
+        )
+
+
 def words_of(html: str) -> str:
     """What a page says, in one line."""
     body = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.DOTALL)

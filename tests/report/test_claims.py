@@ -8,11 +8,14 @@ from datetime import date
 import duckdb
 import pytest
 
-from tests.report.conftest import LAST, cards, section, words_of
+from tests.report.conftest import LAST, cards, section, usual_tuesdays, words_of
 from tests.report.test_looks import grown
 from venue_assets.dictionary.questions import questions
 from venue_assets.pictures import funnel
 from venue_assets.report import render
+from venue_assets.report.figures import Asker
+from venue_assets.report.people import occupancy
+from venue_assets.report.subject import subject_of
 from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import registry
 
@@ -125,6 +128,43 @@ def test_one_comparable_day_is_named_and_not_called_usual(writable: Database) ->
     assert ", without an activity then." in harbour
     writable.execute("UPDATE star.dim_activity SET first_date = DATE '2026-01-01' WHERE first_date IS NOT NULL")
     assert "without an activity then" not in render(writable, LAST)
+
+
+def test_a_change_against_one_day_is_neither_better_nor_worse(writable: Database) -> None:
+    """Any two days differ; from three comparable days on there is something usual to be better than."""
+    page = render(writable, LAST)
+    said = cards(page, "harbour")["uv"]
+    assert re.search("[▲▼] .* vs Tue, 6 Jan", said)
+    assert not re.search('class="change (good|bad)"', page)
+    assert not re.search(r"\((better|worse)\)", words_of(page))
+    usual_tuesdays(writable, "harbour")
+    said = cards(render(writable, LAST), "harbour")["uv"]
+    assert re.search(r"\((better|worse)\) vs median of 3 Tuesdays", said)
+
+
+def test_on_its_last_day_an_activity_is_whole(writable: Database) -> None:
+    writable.execute("DELETE FROM experiments.activity_comparison")
+    assert "whole activity so far" in words_of(render(writable, "winter_fair"))
+    writable.execute(f"UPDATE star.dim_activity SET last_date = '{LAST}' WHERE activity_id = 'winter_fair'")
+    said = words_of(render(writable, "winter_fair"))
+    assert "whole activity" in said
+    assert "whole activity so far" not in said
+    assert "活动至今" not in render(writable, "winter_fair", language="zh")
+
+
+def test_who_was_counted_is_in_the_title_of_who_was_inside(writable: Database) -> None:
+    """The recognised are a part of those inside, where the entrance counts everybody in and out."""
+    asker = Asker(writable, subject_of(writable, LAST))
+    for venue in asker.subject.venues:
+        counted = occupancy(asker, venue).counted
+        for language, sign in (("en", "; of everybody counted "), ("zh", "；计数所有人最多 ")):
+            titles = re.findall(
+                "<h4>([^<]*)</h4>", section(render(writable, LAST, language=language), f"venue-{venue.venue_id}")
+            )  # type: ignore[arg-type]
+            said = [title.partition(sign)[2] for title in titles if sign in title]
+            assert len(said) == bool(counted), venue.venue_id
+            if counted:
+                assert said[0].startswith(f"{max(row['inside'] for row in counted):,.0f}")
 
 
 def test_what_is_estimated_says_so(writable: Database) -> None:

@@ -76,6 +76,17 @@ def test_the_same_page_again_is_not_written_again(home: Home) -> None:
     assert (page.stat().st_ino, page.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_the_two_languages_of_a_report_link_to_each_other(home: Home, tmp_path: Path) -> None:
+    """The first one is there alone until the second comes."""
+    copy = Home(Path(shutil.copytree(home.root, tmp_path / "home", symlinks=True)))
+    shutil.rmtree(copy.published / "reports")
+    english = write_report(copy, LAST)
+    assert "hreflang" not in english.read_text()
+    chinese = write_report(copy, LAST, language="zh")
+    assert f'<a href="{chinese.name}" lang="zh-Hans" hreflang="zh-Hans">中文</a>' in english.read_text()
+    assert f'<a href="{english.name}" lang="en" hreflang="en">English</a>' in chinese.read_text()
+
+
 @pytest.mark.parametrize(
     ("activity", "name"),
     [

@@ -8,7 +8,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from tests.report.conftest import LAST, cards, section, words_of
+from tests.report.conftest import LAST, cards, section, usual_tuesdays, words_of
 from venue_assets.report import render
 from venue_assets.report.figures import Asker
 from venue_assets.report.losses import LOST, damaged
@@ -138,6 +138,7 @@ def test_of_several_comparable_days_the_damaged_one_is_left_out_by_name(whole: D
 
 
 def test_a_date_that_is_damaged_itself_says_so_and_is_neither_better_nor_worse(whole: Database) -> None:
+    usual_tuesdays(whole, "riverside")
     before = shown(whole)
     assert re.search(r"\((better|worse)\)", before["uv"])
     refuse(whole, "face_visits", LAST)

@@ -100,8 +100,12 @@ def test_how_long_it_takes_has_one_answer_that_of_the_gate(writable: Database) -
     told = set(re.findall(r"about ([\d,]+) (?:more )?days?", said))
     assert told == {f"{days:,}"}
     assert "No plan was followed so far; once one is, arms to which it gives less fill more slowly." in said
+    longer = "days at the present pace. Longer for arms that get less once a plan is followed."
+    assert longer in words_of(section(render(writable, LAST), "glance"))
+    assert "若执行计划，份额较小的组需时更久。" in section(render(writable, LAST, language="zh"), "glance")
     writable.execute(f"UPDATE clean.assignments SET allocation_id = 'a' WHERE event_date = '{LAST}'")
     assert "No plan was followed so far" not in voucher(writable)
+    assert "Longer for arms" not in render(writable, LAST)
 
 
 def test_what_no_test_can_tell_in_time_is_not_among_what_to_try(writable: Database) -> None:

@@ -113,6 +113,17 @@ def test_nothing_is_cut_on_a_telephone(look: Look, pages: Pages, subject: date |
     assert set(looked.each(".stacks td", "e => getComputedStyle(e, '::before').content !== 'none'")) == {True}
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_figures_are_compared_with_is_said_once_and_the_experiment_is_on_the_first_screen(
+    look: Look, pages: Pages, language: Language
+) -> None:
+    """One venue and its experiment, at the height of a telephone."""
+    looked = look(pages[LAST, language], 390)
+    said = looked.each(".panel", "e => [...e.querySelectorAll('.compared')].map(c => c.textContent)")
+    assert [len(lines) for lines in said] == [1] * len(said)
+    assert looked.each("#glance .badge", "e => e.getBoundingClientRect().bottom")[0] < 844
+
+
 def test_a_tree_is_words_where_there_is_no_width_for_it(look: Look, writable: duckdb.DuckDBPyConnection) -> None:
     grown(writable, "segment")
     page = render(writable, LAST)

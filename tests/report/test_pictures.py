@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from tests.conftest import compute, rows
 from tests.report.conftest import LAST
 from venue_assets.home import Home
+from venue_assets.methods.context_groups import by_effect, by_level
 from venue_assets.pictures import kpi
 from venue_assets.tables.catalogue import catalogue
+from venue_assets.tables.experiments import context_tree
 
 
 def words(svg: str) -> list[str]:
@@ -52,6 +57,25 @@ def test_kpi_are_drawn_as_small_multiples_by_venue_and_window(copy: Home) -> Non
         assert f"{100 * float(row['repurchase_rate']):.1f} %" in said  # type: ignore[arg-type]
     assert sum(title.startswith(("harbour, ", "riverside, ")) for title in said) == len(rows(copy, "kpi", LAST)) == 4
     assert computed.picture.count("<polyline") == 3 * 4
+
+
+def test_a_tree_of_effects_tells_none_before_its_verdict(home: Home) -> None:
+    """Dagster shows it every day, and daily looks would find what is not there; the level of the KPI is no effect."""
+    n = 1200
+    hour, arm = [i % 2 for i in range(n)], [("none", "tea")[i // 2 % 2] for i in range(n)]
+    reward = [float(h == 1 and a == "tea" and i % 5 > 0) for i, (h, a) in enumerate(zip(hour, arm, strict=True))]
+    frame, rewarded = pl.DataFrame({"hour": hour}), pl.Series(reward)
+    of_effects = by_effect(frame, rewarded, pl.Series(arm), pl.Series([0.5] * n), ["none", "tea"])
+    row = {"experiment_id": "voucher", "fitted_on": LAST, "rows": n, "leaves": 2}
+    drawn = {
+        target: words(
+            context_tree.picture(pa.Table.from_pylist([row | {"target": target, "tree": json.dumps(tree.to_dict())}]))
+        )
+        for target, tree in (("effect of tea against none", of_effects), ("reward", by_level(frame, rewarded)))
+    }
+    told = {target: {text.split()[0] for text in said} & {"mean", "p"} for target, said in drawn.items()}
+    assert told == {"effect of tea against none": set(), "reward": {"mean", "p"}}
+    assert "n = 600" in drawn["effect of tea against none"]
 
 
 def test_kpi_that_are_not_known_are_said_to_be(copy: Home) -> None:

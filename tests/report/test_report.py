@@ -13,7 +13,7 @@ from statistics import median
 import duckdb
 import pytest
 
-from tests.report.conftest import LAST, Look, cards, reading, section, words_of
+from tests.report.conftest import LAST, Look, cards, reading, section, usual_tuesdays, words_of
 from venue_assets.home import Home
 from venue_assets.report import render
 from venue_assets.semantic_layer.metrics import Language, registry
@@ -107,9 +107,11 @@ def test_change_is_against_the_median_of_the_same_weekday_in_the_four_weeks_befo
     assert cards(render(writable, date(2026, 1, 8)), "harbour")["pv"].endswith("no comparable day")
 
 
-def test_colour_is_not_the_only_sign_of_a_change(english: str) -> None:
+def test_colour_is_not_the_only_sign_of_a_change(writable: duckdb.DuckDBPyConnection) -> None:
+    usual_tuesdays(writable, "harbour")
     found = re.findall(
-        r'<span class="change (good|bad)"><span aria-hidden="true">(.)</span> (.)(.*?)</span>\n', english
+        r'<span class="change (good|bad)"><span aria-hidden="true">(.)</span> (.)(.*?)</span>\n',
+        render(writable, LAST),
     )
     assert found
     for tone, arrow, sign, rest in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import duckdb
 
@@ -77,8 +78,35 @@ def test_missing_numbers_are_those_of_the_gaps_each_once(writable: Database) -> 
             "last_missing, $missing AS missing",
             {"day": day, "first": first, "missing": missing},
         )
-    assert "; 4,321 numbers missing." in trust_of(writable)
+    assert "; 4,321 numbers missing (of " in trust_of(writable)
     assert " 4,321 numbers missing" in trust_of(writable, "winter_fair"), "two dates tell of it"
+
+
+def test_missing_numbers_are_told_with_their_date_and_as_new_only_once(writable: Database) -> None:
+    """Of a date of which nothing landed, two later ones tell."""
+    off_line, first, second = "2026-01-11", "2026-01-12", str(LAST)
+    writable.execute("DELETE FROM raw.sequence_gaps")
+    segments = "raw.landed_segments WHERE stream = 'orders' AND starts_with(segment, 'sim_riverside-')"
+    ((lowest, highest, boot),) = writable.execute(
+        "SELECT min(regexp_extract(segment, '-(\\d+)-\\d+\\.', 1)::BIGINT), "
+        "max(regexp_extract(segment, '-(\\d+)\\.', 1)::BIGINT), min(regexp_extract(segment, '^[^-]+-([^-]+)-', 1)) "
+        f"FROM {segments} AND event_date = '{off_line}'"
+    ).fetchall()
+    writable.execute(f"DELETE FROM {segments} AND event_date = '{off_line}'")
+    for day in (first, second):
+        writable.execute(
+            "INSERT INTO raw.sequence_gaps BY NAME SELECT $day::DATE AS event_date, 'orders' AS stream, "
+            "'sim_riverside' AS gateway_id, $boot AS boot_id, $lowest AS first_missing, $highest AS last_missing, "
+            "$highest - $lowest + 1 AS missing",
+            {"day": day, "boot": boot, "lowest": lowest, "highest": highest},
+        )
+    n = f"{highest - lowest + 1:,} numbers missing"
+    assert f"{n} (of Sun 11 Jan)" in trust_of(writable, date(2026, 1, 11)), "its own, though later ones tell it"
+    assert f"{n} (of Sun 11 Jan)" in trust_of(writable, date(2026, 1, 12))
+    assert f"{n} (of Sun 11 Jan; not new: told since 12 Jan)" in trust_of(writable)
+    chinese = words_of(section(render(writable, LAST, language="zh"), "trust"))
+    assert "（属于1月11日（周日）；并非新增，自1月12日已告知）" in chinese
+    assert "numbers missing" not in trust_of(writable, date(2026, 1, 10)).partition(".")[0]
 
 
 def test_why_a_segment_was_refused_is_in_words(writable: Database) -> None:

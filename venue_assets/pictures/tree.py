@@ -81,11 +81,11 @@ def outline(tree: Mapping[str, Any], wording: Wording = Wording()) -> Branch:
     return branch(1, "")
 
 
-def forest(trees: Iterable[tuple[str, Mapping[str, Any]]], wording: Wording = Wording()) -> str:
-    """Trees below each other, each with its title."""
+def forest(trees: Iterable[tuple[str, Mapping[str, Any], Wording]]) -> str:
+    """Trees below each other, each with its title and its words."""
     shapes: list[str] = []
     top, width = float(_MARGIN), 400.0
-    for title, tree in trees:
+    for title, tree, wording in trees:
         nodes = {node["id"]: node for node in tree["nodes"]}
         place = _places(nodes)
         shapes.append(text(_MARGIN, top, title, anchor="start", bold=True))

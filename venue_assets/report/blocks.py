@@ -117,6 +117,12 @@ class VenuePart:
     compared: Block | None = None
     """What the activity brought against other days."""
 
+    @property
+    def glance_compared(self) -> str:
+        """With what all figures of the overview are compared, where that is the same; said once, not below each."""
+        said = {card.compared for card in self.glance}
+        return said.pop() if len(said) == 1 else ""
+
 
 @dataclass(frozen=True)
 class Definition:

@@ -6,6 +6,7 @@ The publication never deletes them; each says which publication it was made of.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -21,13 +22,15 @@ from venue_assets.report.page import render
 from venue_assets.report.subject import CannotReport
 from venue_assets.semantic_layer.metrics import Language
 
+_OTHER: Final[Mapping[Language, Language]] = {"en": "zh", "zh": "en"}
 _UNSAFE: Final = re.compile(r"[^\w-]")
 
 
 def write_report(home: Home, subject: date | str | None = None, *, language: Language = "en") -> Path:
     """Render a report (of the last published date unless told), put it in its place and on the front page.
 
-    Raises CannotReport.
+    Where the same is there in the other language the two link to each other, so that one is rendered again when this
+    one is new. Raises CannotReport.
     """
     database = home.published / DATABASE
     if not database.exists():
@@ -35,16 +38,22 @@ def write_report(home: Home, subject: date | str | None = None, *, language: Lan
     # A connection of its own reads one publication from beginning to end, whatever is published meanwhile.
     with duckdb.connect(str(database.resolve()), read_only=True) as con:
         wanted = _last_date(con) if subject is None else subject
-        page = render(con, wanted, language=language)
-    reports = home.published / REPORTS
-    target = reports / _name(wanted, language)
-    if target.parent != reports:
-        raise CannotReport(f"{wanted} cannot be the name of a file")
+        reports = home.published / REPORTS
+        target, other = (reports / _name(wanted, of) for of in (language, _OTHER[language]))
+        if target.parent != reports:
+            raise CannotReport(f"{wanted} cannot be the name of a file")
+        is_new = not target.exists()
+        _put(target, render(con, wanted, language=language, other=other.name if other.exists() else None))
+        if is_new and other.exists():
+            _put(other, render(con, wanted, language=_OTHER[language], other=target.name))
+    show_reports(home)
+    return target
+
+
+def _put(target: Path, page: str) -> None:
     if not _holds(target, page.encode()):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, page.encode())
-    show_reports(home)
-    return target
 
 
 def _holds(path: Path, content: bytes) -> bool:

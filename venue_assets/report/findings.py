@@ -102,16 +102,25 @@ def anonymous(words: Words, orders: int | None) -> str:
     return words(f" {n} anonymous; who paid is not in it.", f"{n}匿名，其付款人未计入。")
 
 
-def occupancy(words: Words, venue: Venue, peak: Row, *, several: bool) -> str:
-    """When most recognised people were inside, and how many."""
+def occupancy(words: Words, venue: Venue, peak: Row, counted: Row | None, *, several: bool) -> str:
+    """When most recognised people were inside, and how many; and of everybody, where the entrance counts both ways."""
     at, n = words.clock(peak["second"] + venue.starts), words.number(peak["inside"], 0)
     if several:
-        return words(
+        said = words(
             f"On average most recognised people were inside at {at}: {n}",
             f"平均而言，{at} 场内的已识别人员最多：{n} 人",
         )
+        return said + _of_everybody(words, venue, counted)
     most = words.count(peak["inside"], "recognised person was", "recognised people were", "")
-    return words(f"At most {most} inside at once, at {at}", f"同时在场的已识别人员最多 {n} 人（{at}）")
+    said = words(f"At most {most} inside at once, at {at}", f"同时在场的已识别人员最多 {n} 人（{at}）")
+    return said + _of_everybody(words, venue, counted)
+
+
+def _of_everybody(words: Words, venue: Venue, counted: Row | None) -> str:
+    if counted is None:
+        return ""
+    at, n = words.clock(counted["second"] + venue.starts), words.number(counted["inside"])
+    return words(f"; of everybody counted {n}, at {at}", f"；计数所有人最多 {n} 人（{at}）")
 
 
 def occupancy_note(words: Words, found: Occupancy, share: float | None) -> str:
@@ -345,9 +354,7 @@ def trust(words: Words, found: Trust) -> tuple[str, bool]:
     if found.refused:
         wrong.append(words.count(len(found.refused), "segment refused", "segments refused", " 个段被拒"))
     if found.missing:
-        wrong.append(
-            words(f"{words.number(found.missing)} numbers missing", f"{words.number(found.missing)} 个序号缺失")
-        )
+        wrong.append(missing(words, found.gaps))
     if found.missing_dates:
         wrong.append(
             words.count(len(found.missing_dates), "date without records", "dates without records", " 个日期无记录")
@@ -358,6 +365,21 @@ def trust(words: Words, found: Trust) -> tuple[str, bool]:
     if wrong:
         return said + words(f"; {words.listed(wrong)}.", f"；{words.listed(wrong)}。"), False
     return said + words("; nothing is missing and every device spoke.", "；没有缺失，设备均有上报。"), found.conserved
+
+
+def missing(words: Words, gaps: Sequence[Row]) -> str:
+    """How many numbers are missing, of which dates, and what of it an earlier date has told already."""
+    n = words.number(sum(gap["missing"] for gap in gaps))
+    days = words.listed([words.short_day(day) for day in sorted({gap["day"] for gap in gaps})])
+    told, known = [gap for gap in gaps if gap["before"]], ""
+    if told:
+        part = "" if len(told) == len(gaps) else words.number(sum(gap["missing"] for gap in told))
+        since = words.day(min(gap["before"] for gap in told))
+        known = words(
+            f"; {f'{part} of them ' if part else ''}not new: told since {since}",
+            f"；{f'其中 {part} 个' if part else ''}并非新增，自{since}已告知",
+        )
+    return words(f"{n} numbers missing (of {days}{known})", f"{n} 个序号缺失（属于{days}{known}）")
 
 
 def agreement(words: Words, name: str, figure: Figure) -> str:

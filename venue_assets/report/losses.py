@@ -57,7 +57,9 @@ def damaged(ask: Ask, first: date, last: date) -> Mapping[str, Damaged]:
             found[row["venue_id"]][row["event_date"]][stream].add("offline")
     for row in silent(ask, dates, first, last):
         found[row["venue_id"]][row["event_date"]][row["stream"]].add("silent")
-    missing = _missing(ask)
+    missing: dict[tuple[str, str, date], int] = defaultdict(int)
+    for gap in gaps(ask):
+        missing[gap["stream"], gap["gateway_id"], gap["day"]] += gap["missing"]
     for row in ask(_LANDED.format(dates=dates)):
         of = found[row["venue_id"]][row["event_date"]][row["stream"]]
         lost = missing.get((row["stream"], row["gateway_id"], row["event_date"]), 0)
@@ -75,8 +77,9 @@ def damaged(ask: Ask, first: date, last: date) -> Mapping[str, Damaged]:
     }
 
 
-def _missing(ask: Ask) -> Mapping[tuple[str, str, date], int]:
-    """How many numbers are missing, by stream, gateway and the date that they belong to.
+def gaps(ask: Ask) -> list[Row]:
+    """Each gap in the numbers once: `stream`, `gateway_id`, `missing`, `told` (the dates that tell it, the first one
+    first) and `day`, the date that it belongs to.
 
     A date tells the gaps up to its own numbers, so those of a date of which nothing landed are told by later ones. They
     belong where their middle lies between the middles of the dates' numbers.
@@ -86,14 +89,14 @@ def _missing(ask: Ask) -> Mapping[tuple[str, str, date], int]:
         numbered[row["stream"], row["gateway_id"], row["boot_id"]].append(
             (row["middle"], row["event_date"].toordinal())
         )
-    found: dict[tuple[str, str, date], int] = defaultdict(int)
+    found = []
     for row in ask(_GAPS):
-        middles = numbered[row["stream"], row["gateway_id"], row["boot_id"]]
+        middles, day = numbered[row["stream"], row["gateway_id"], row["boot_id"]], row["told"][0]
         if middles:
             middle = (row["first_missing"] + row["last_missing"]) / 2
             at, days = np.array(middles).T
             day = date.fromordinal(round(float(np.interp(middle, at, days))))
-            found[row["stream"], row["gateway_id"], day] += row["missing"]
+        found.append(row | {"day": day})
     return found
 
 
@@ -128,7 +131,9 @@ FROM ({_SEGMENTS}) WHERE (stream, gateway_id, boot_id) IN (SELECT (stream, gatew
 GROUP BY stream, gateway_id, boot_id, event_date ORDER BY middle, event_date
 """
 _GAPS: Final = """
-SELECT DISTINCT stream, gateway_id, boot_id, first_missing, last_missing, missing FROM raw.sequence_gaps
+SELECT stream, gateway_id, boot_id, first_missing, last_missing, missing,
+  list(DISTINCT event_date ORDER BY event_date) AS told
+FROM raw.sequence_gaps GROUP BY ALL ORDER BY ALL
 """
 _HEARD: Final = """
   SELECT event_date, venue_id, device_id, '{stream}' AS stream, max(local_time) AS last_heard

@@ -11,6 +11,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import duckdb
 import jinja2
@@ -34,8 +35,13 @@ from venue_assets.semantic_layer.star import star
 _FOLDER: Final = Path(__file__).parent
 
 
-def render(con: duckdb.DuckDBPyConnection, subject: date | str, *, language: Language = "en") -> str:
-    """The report of an event date, or of an activity by its id, from a published database. Raises CannotReport."""
+def render(
+    con: duckdb.DuckDBPyConnection, subject: date | str, *, language: Language = "en", other: str | None = None
+) -> str:
+    """The report of an event date, or of an activity by its id, from a published database. Raises CannotReport.
+
+    `other` is the name of the file beside it that is the same in the other language, where there is one.
+    """
     about = subject_of(con, subject)
     asker = Asker(con, about)
     words = Words(language, asker.smallest_cell)
@@ -52,6 +58,7 @@ def render(con: duckdb.DuckDBPyConnection, subject: date | str, *, language: Lan
         lang={"en": "en", "zh": "zh-Hans"}[language],
         dictionary=DICTIONARY_PAGES[language],
         front_page=FRONT_PAGES[language],
+        other=other and quote(other),
         style=Markup(_file("page.css")),  # noqa: S704 (ours)
         scripts=[Markup(script) for script in scripts],  # noqa: S704 (ours)
         specs=Markup(specs),  # noqa: S704 (escaped)

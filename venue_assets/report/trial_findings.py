@@ -68,13 +68,24 @@ def since_then(words: Words, trial: Trial) -> str:
 
 def pace(words: Words, trial: Trial) -> str:
     """That the pace so far is that of fixed shares, where a plan would change it."""
-    analysed = trial.deciding and trial.deciding["analysed_on"]
-    if analysed or not trial.planned or any(row["by_plan"] for row in trial.given):
+    if not _is_pace_to_change(trial):
         return ""
     return words(
         " No plan was followed so far; once one is, arms to which it gives less fill more slowly.",
         "至今未执行计划；执行后，份额较小的组积累样本会变慢。",
     )
+
+
+def pace_in_short(words: Words, trial: Trial) -> str:
+    """The same behind a sentence that gives days at the present pace; nothing where none are given."""
+    if not _is_pace_to_change(trial) or all(row["days_needed"] is None for row in trial.gates):
+        return ""
+    return words(" Longer for arms that get less once a plan is followed.", "若执行计划，份额较小的组需时更久。")
+
+
+def _is_pace_to_change(trial: Trial) -> bool:
+    analysed = trial.deciding and trial.deciding["analysed_on"]
+    return not analysed and bool(trial.planned) and not any(row["by_plan"] for row in trial.given)
 
 
 def days_count(words: Words, trial: Trial) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from edge_collector.contract import STREAMS
 from venue_assets.report.figures import Asker, Row, text
-from venue_assets.report.losses import silent, without_records
+from venue_assets.report.losses import gaps, silent, without_records
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Trust:
     nothing was heard), or fell silent on the one date."""
     missing_dates: list[Row]
     """`venue_id`, `event_date`: dates on which a venue has no record of any stream."""
+    gaps: list[Row]
+    """Gaps in the numbers, each once: `stream`, `missing`, `day` (the date that it belongs to) and `before`, the
+    earlier date that told it first; none where these dates are the first to tell it."""
 
     @property
     def landed(self) -> int:
@@ -48,7 +51,7 @@ class Trust:
     @property
     def missing(self) -> int:
         """Sequence numbers that no manifest contains."""
-        return sum(row["missing"] for row in self.streams)
+        return sum(row["missing"] for row in self.gaps)
 
     @property
     def conserved(self) -> bool:
@@ -59,7 +62,11 @@ class Trust:
 def trust(asker: Asker) -> Trust:
     """Look at the raw and clean tables of the subject's dates."""
     dates = asker.subject.dates
-    landed = asker.rows(_LANDED.format(dates=dates, clean=_union(_CLEAN, dates), gaps=_GAPS.format(dates=dates)))
+    found = _gaps(asker)
+    landed = [
+        row | {"missing": sum(gap["missing"] for gap in found if gap["stream"] == row["stream"])}
+        for row in asker.rows(_LANDED.format(dates=dates, clean=_union(_CLEAN, dates)))
+    ]
     reasons = asker.rows(
         f"SELECT reason, count(*) AS lines FROM raw.quarantine WHERE {dates} GROUP BY reason ORDER BY lines DESC, "
         "reason"
@@ -72,7 +79,17 @@ def trust(asker: Asker) -> Trust:
         else f"SELECT event_date, stream, segment, reason, remedy FROM raw.refused_segments WHERE {dates} ORDER BY ALL"
     )
     judged = (asker.rows, dates, asker.subject.first, asker.subject.last, _own(asker))
-    return Trust(landed, reasons, refused, _joined(silent(*judged)), without_records(*judged))
+    return Trust(landed, reasons, refused, _joined(silent(*judged)), without_records(*judged), found)
+
+
+def _gaps(asker: Asker) -> list[Row]:
+    """The gaps that belong to the subject's dates or that these tell: later dates tell of one that was off line."""
+    first, last = asker.subject.first, asker.subject.last
+    return [
+        gap | {"before": gap["told"][0] if gap["told"][0] < first and gap["day"] < first else None}
+        for gap in gaps(asker.rows)
+        if any(first <= day <= last for day in (gap["day"], *gap["told"]))
+    ]
 
 
 def _own(asker: Asker) -> str:
@@ -108,18 +125,10 @@ def _union(query: str, dates: str) -> str:
 
 
 _CLEAN: Final = "  SELECT '{stream}' AS stream, count(*) AS n FROM clean.{stream} WHERE {dates}"
-# Two dates whose segments interleave both tell of the gap between them.
-_GAPS: Final = """
-  SELECT stream, least(sum(missing), 9223372036854775807) AS n
-  FROM (SELECT DISTINCT stream, gateway_id, boot_id, first_missing, missing FROM raw.sequence_gaps WHERE {dates})
-  GROUP BY stream
-"""
 _LANDED: Final = """
-SELECT l.stream, l.n AS landed, coalesce(c.n, 0) AS clean, coalesce(q.n, 0) AS quarantined,
-  coalesce(g.n, 0)::BIGINT AS missing
+SELECT l.stream, l.n AS landed, coalesce(c.n, 0) AS clean, coalesce(q.n, 0) AS quarantined
 FROM (SELECT stream, sum(rows)::BIGINT AS n FROM raw.landed_segments WHERE {dates} GROUP BY stream) AS l
 LEFT JOIN ({clean}) AS c ON c.stream = l.stream
 LEFT JOIN (SELECT stream, count(*) AS n FROM raw.quarantine WHERE {dates} GROUP BY stream) AS q ON q.stream = l.stream
-LEFT JOIN ({gaps}) AS g ON g.stream = l.stream
 ORDER BY l.stream
 """

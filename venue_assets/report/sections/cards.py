@@ -28,9 +28,10 @@ def cards(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, Figure
 def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker: Asker) -> Card:
     metric = figure.metric
     change, up, compared = None, None, comparisons.compared(words, figure)
-    certain = True
+    certain = len(figure.compared) >= comparisons.ENOUGH
     if asker.subject.is_activity:
-        compared = words("whole activity so far", "活动至今")
+        over = asker.subject.last >= asker.subject.activities[venue.venue_id].last_date
+        compared = words("whole activity", "整个活动") if over else words("whole activity so far", "活动至今")
         if against and against["difference"] is not None and against["compared_mean"]:
             change = words.change(metric, against["mean"], against["compared_mean"])
             up = against["difference"] > 0
@@ -49,7 +50,8 @@ def _card(words: Words, figure: Figure, venue: Venue, against: Row | None, asker
     value = value.removesuffix(unit).strip()
     moved = change is not None and any(c in "123456789" for c in change)
     tone: Tone = "neutral"
-    # A figure that is known to be too low has changed for the worse only on paper.
+    # One day differs from another by chance, too; and a figure that is known to be too low has changed for the worse
+    # only on paper.
     if moved and certain and not figure.incomplete and metric.better != "none":
         tone = "good" if up == (metric.better == "up") else "bad"
     return Card(

@@ -81,6 +81,7 @@ def _verdict(words: Words, trial: Trial, currency: str) -> Verdict:
         if block
     ]
     glance = _begun(words, trial, first) if first else words("No figures yet.", "尚无数据。")
+    glance += findings.pace_in_short(words, trial)
     return Verdict(trial.experiment_id, badge, _TONES[trial.outcome], glance, sentences, about, blocks)
 
 
@@ -270,7 +271,7 @@ def _tree(words: Words, trial: Trial, currency: str) -> Block | None:
         tests=trial.is_decided,
         between=(words(", ", "、"), words(", ", "，"), words(": ", "：")),
     )
-    svg = forest([("", trial.tree)], wording)
+    svg = forest([("", trial.tree, wording)])
     title = findings.tree(words, leaves, trial.fitted_on, words(*kpi_label(trial.kpi)), of_effects=of_effects)
     note = words(
         "Conditional inference tree: in each node the covariate that tells visitors apart best",

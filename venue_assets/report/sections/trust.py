@@ -71,8 +71,10 @@ def trust_blocks(words: Words, found: Trust, shares: list[tuple[str, Figure]]) -
                 ),
                 words(
                     "Lines of all venues, per stream. Missing are the numbers of a gateway's sequence that no "
-                    "segment covers.",
-                    "各数据流中所有场所的行数。缺失为网关序列中没有任何段覆盖的序号。",
+                    "segment covers: those that belong to these dates, and those that show in the segments of these "
+                    "dates but belong to earlier ones. Reports of several dates may tell the same ones.",
+                    "各数据流中所有场所的行数。缺失为网关序列中没有任何段覆盖的序号：包括属于这些日期的，"
+                    "以及在这些日期的段中可见但属于更早日期的；不同日期的报告可能指同一些序号。",
                 ),
                 table=Table(columns, rows, frozenset({1, 2, 3, 4})), open_table=True,
             )

@@ -118,8 +118,11 @@ def _occupancy(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, F
     several = asker.subject.first != asker.subject.last
     hourly = [r for r in rows if (r["second"] + venue.starts) % 3600 == 0]
     share = figures.get("recognition_share")
+    everybody = [row for row in found.counted if row["inside"]]
     return Block(
-        findings.occupancy(words, venue, peak, several=several),
+        findings.occupancy(
+            words, venue, peak, max(everybody, key=lambda row: row["inside"], default=None), several=several
+        ),
         findings.occupancy_note(words, found, share.value if share else None),
         links(words, "pv"),
         charts.over_the_day(

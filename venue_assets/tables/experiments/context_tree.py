@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from venue_assets.methods.conditional_inference_tree import ConditionalInferenceTree
 from venue_assets.methods.context_groups import ALPHA, SETTINGS, by_effect, by_level
-from venue_assets.pictures.tree import forest
+from venue_assets.pictures.tree import Wording, forest
 
 _BANDITS: Final = """
 SELECT e.experiment_id, e.first_date, p.target, p.refit_days, p.learn_from, a.arms,
@@ -120,9 +120,14 @@ def compute(con: duckdb.DuckDBPyConnection, day: date) -> pa.Table:
 
 
 def picture(rows: pa.Table, _con: object = None) -> str:
-    """The trees."""
+    """The trees; of one of effects neither means nor p-values, for there may be no verdict of its experiment yet."""
+    untold = Wording(mean=None, tests=False)
     return forest(
-        (f"{row['experiment_id']}: {row['target']}, fitted on {row['fitted_on']}", json.loads(row["tree"]))
+        (
+            f"{row['experiment_id']}: {row['target']}, fitted on {row['fitted_on']}",
+            json.loads(row["tree"]),
+            Wording() if row["target"] == "reward" else untold,
+        )
         for row in rows.to_pylist()
     )
 
