@@ -308,7 +308,7 @@ def test_the_picture_shows_nodes_and_leaves_and_no_markup_of_others(tmp_path: Pa
     home = with_history(bandit_home(tmp_path, covariates=["segment"]))
     tree_of(home, EVE)
     table = pq.ParquetFile(Lake(home.lake).path("context_tree", EVE)).read()
-    evil = table.set_column(1, "target", [["<script>alert(1)</script>\x00&"]])
+    evil = table.set_column(0, "experiment_id", [["<script>alert(1)</script>\x00&"]])
     root = ElementTree.fromstring(picture(evil))
     texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
     assert not [element for element in root.iter() if "script" in element.tag]
