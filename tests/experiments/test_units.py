@@ -214,7 +214,7 @@ def _around_enters(scenario: Scenario, seeds: list[int]) -> list[Segment]:
     return made
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(experimental())
 def test_adversarial_days(scenario: Scenario) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from venue_assets.simulate import Options, simulate
 
 FIRST = date(2026, 1, 5)
 DAYS = [FIRST, FIRST + timedelta(days=1)]
-KILLS = 4
+KILLS = 2
 """Moments tried in every test run; VENUE_KILLS=20 tries as many as the acceptance asks for."""
 
 

@@ -63,7 +63,7 @@ def test_days_on_which_clocks_change(tmp_path: Path) -> None:
     assert_agreement(tmp_path, *(first + timedelta(days=n) for first in FIRST_DAYS for n in (0, 1)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(landings())
 def test_adversarial_days(scenario: Scenario) -> None:
     data = Path(tempfile.mkdtemp())
