@@ -184,7 +184,8 @@ def _around_enters(scenario: Scenario, seeds: list[int]) -> list[Segment]:
                 seen.append((record["venue_id"], record["user_id"], datetime.fromisoformat(record["recorded_at"])))
             except (ValueError, KeyError, TypeError, RecursionError):  # what no visit can be read from
                 continue
-    seen = [s for s in seen if s[0] in venues and isinstance(s[1], str) and s[2].tzinfo and 2000 < s[2].year < 2090]
+    seen = [s for s in seen if isinstance(s[0], str) and s[0] in venues and isinstance(s[1], str)]
+    seen = [s for s in seen if s[2].tzinfo and 2000 < s[2].year < 2090]
     of: dict[tuple[str, date], list[bytes]] = defaultdict(list)
     ends: dict[tuple[str, date], datetime] = {}
     for n, seed in enumerate(seeds if seen and devices else ()):
