@@ -119,7 +119,7 @@ def record(
 ) -> None:
     """Say which publication this is, and of which dates the tables did not fit together."""
     con.execute("DELETE FROM venue.main.publication")
-    con.execute(  # once: a statement for each table takes twenty times as long
+    con.execute(  # once: a statement for each table takes many times as long
         "INSERT INTO venue.main.publication SELECT ?, ?, unnest(?), unnest(?)",
         [publication_id, published_at[:19], list(contents), [len(days) for days in contents.values()]],
     )

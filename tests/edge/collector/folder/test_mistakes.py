@@ -25,10 +25,14 @@ def test_rows_that_cannot_be_taken_cost_only_themselves(box: Box) -> None:
         assert exports.refused() == {"bad_row": 4}
 
 
-def test_members_who_opted_out_keep_their_orders_without_a_name_and_no_visits(box: Box) -> None:
+def list_who_opted_out(box: Box, listed: str) -> None:
     text = (box.root / "edge.toml").read_text()
     box.secret("edge.toml", text.replace("[landing]", '[pseudonyms]\nopted_out_file = "out"\n\n[landing]'))
-    box.secret("out", "13085\n")
+    box.secret("out", listed)
+
+
+def test_members_who_opted_out_keep_their_orders_without_a_name_and_no_visits(box: Box) -> None:
+    list_who_opted_out(box, "13085\n")
     with watching(box) as exports:
         put(box, "a.csv", HEADER + row(1) + row(2, member="2"))
         put(box, "a.csv", VISIT_HEADER + visit(1) + visit(2, member="2"), "door")
@@ -42,9 +46,7 @@ def test_members_who_opted_out_keep_their_orders_without_a_name_and_no_visits(bo
 def test_who_opts_out_while_a_file_is_being_read_is_not_named_any_more(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (box.root / "edge.toml").read_text()
-    box.secret("edge.toml", text.replace("[landing]", '[pseudonyms]\nopted_out_file = "out"\n\n[landing]'))
-    box.secret("out", "# nobody\n")
+    list_who_opted_out(box, "# nobody\n")
     keyed = FolderWatcher._keyed
     with watching(box) as exports:
 
