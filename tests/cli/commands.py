@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import json
 import os
+import pty
+import re
 import shutil
+import struct
+import subprocess
 import sys
+import termios
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest import mock
 
@@ -52,6 +59,27 @@ def done(home: Path, *arguments: str) -> str:
     return ended.out
 
 
+def on_a_terminal(home: Path, columns: int, *arguments: str) -> str:
+    """What a terminal of that width shows."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        [SCRIPT, *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**environment, "VENUE_DATA": str(home), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # the other side was closed
+        pass
+    os.close(ours)
+    process.wait()
+    return re.sub(r"\x1b\[[0-9;?]*\w", "", shown.decode().replace("\r\n", "\n"))
+
+
 def is_refused(ended: Ended, *words: str) -> None:
     """Exit code 2, nothing but one sentence, and in it the words that help."""
     assert ended.code == 2, ended
@@ -74,3 +102,8 @@ def files(*folders: Path) -> dict[Path, tuple[int, int, int]]:
     """Size, time of change and inode of every file: a file that was written anew differs, even with the same bytes."""
     found = (p for folder in folders for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
     return {p: (s.st_size, s.st_mtime_ns, s.st_ino) for p in found for s in [p.stat()]}
+
+
+if __name__ == "__main__":
+    # What a home and command lines end with, as JSON: for tests whose commands need a process with other rights.
+    print(json.dumps([asdict(venue(Path(sys.argv[1]), *line.split())) for line in sys.argv[2:]]))

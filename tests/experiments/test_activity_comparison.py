@@ -107,7 +107,7 @@ def test_an_activity_is_compared_with_earlier_ones_at_its_venue_on_the_same_week
     assert (found["days"], found["compared_days"], found["randomised"]) == (7, 10, False)
     assert found["first_date"] == FIRST
     assert found["conclusion"].startswith(
-        "not randomised: spring_fair is higher than winter_fair in visits (PV) on the same weekdays: "
+        "not randomised: “spring_fair” is higher than “winter_fair” in visits (PV) on the same weekdays: "
     )
     assert "99.4 % interval" in found["conclusion"]
     assert found["conclusion"].endswith("whatever else differed between these days is part of the difference.")
@@ -124,7 +124,7 @@ def test_without_an_earlier_activity_it_is_compared_with_days_without_one(home: 
     assert found["compared_with"] == "none"
     # Monday to Wednesday only, because the activity has had no other weekday yet.
     assert (found["days"], found["compared_days"]) == (3, 18)
-    assert "spring_fair is not shown to differ from days without an activity in GMV" in found["conclusion"]
+    assert "“spring_fair” is not shown to differ from days without an activity in GMV" in found["conclusion"]
     assert "EUR a day" in found["conclusion"]
     assert "未见不同于无活动的日子" in found["conclusion_zh"]
 
@@ -155,7 +155,7 @@ def test_where_nothing_can_be_compared_the_reason_is_told(
     found = compared(home, FIRST + 6 * DAY)["pv"]
     assert found["difference"] is found["mean"] is found["low"] is None
     assert found["conclusion"] == (
-        f"not randomised: spring_fair cannot be compared with days without an activity in visits (PV): {why}."
+        f"not randomised: “spring_fair” cannot be compared with days without an activity in visits (PV): {why}."
     )
     assert found["conclusion_zh"].endswith(f"{why_zh}。")
 

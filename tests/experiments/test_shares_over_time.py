@@ -92,7 +92,7 @@ def test_each_date_so_far_has_a_column_and_the_next_one_its_plan(tmp_path: Path)
     assert third - first == pytest.approx(2 * 48), "the date without units keeps its place, and stays empty"
     assert planned == by_arm(0.1, 0.1, 0.8)
     assert seen.words[:3] == [
-        "voucher: arm half leads with 80 % of the visits planned for 2026-01-11, up from 25 % on 2026-01-08",
+        "voucher: arm “half” leads with 80 % of the visits planned for 2026-01-11, up from 25 % on 2026-01-08",
         "Share of each arm in the visits of each date, and (right) the share that is planned for the next one.",
         "all visits (about 20 expected)",
     ]
@@ -126,7 +126,7 @@ def test_groups_follow_below_all_units_by_the_leaves_of_the_tree_in_force(tmp_pa
     leading = [max(plan, key=plan.__getitem__) for plan in (all_planned, first_planned, second_planned)]
     assert leading == [COLOURS[1], COLOURS[2], COLOURS[1]]
     title = " ".join(seen.words[:2])
-    assert title.startswith("voucher: arm tea leads with ")
+    assert title.startswith("voucher: arm “tea” leads with ")
     assert "; another arm leads in 1 of 2 groups" in title
     assert "The groups are those of the tree now in force, on earlier dates too." in " ".join(seen.words[1:5])
 
@@ -135,7 +135,7 @@ def test_before_the_first_date_there_is_only_the_plan_and_the_title_says_so(tmp_
     seen = drawn(make_home(tmp_path, BANDIT | {"covariates": [], "floor": 0.1}), EVE)
     assert seen.panel(0, 3) == ([], by_arm(0.8, 0.1, 0.1))
     assert " ".join(seen.words).startswith(
-        "voucher: nothing is known of the arms yet, arm none begins with 80 % of the visits planned for 2026-01-08"
+        "voucher: nothing is known of the arms yet, arm “none” begins with 80 % of the visits planned for 2026-01-08"
     )
 
 

@@ -42,8 +42,8 @@ def test_one_analysis(tmp_path: Path) -> None:
         assert [found[c] for c in EFFECT] == [None] * len(EFFECT)
         assert found["n_control"] == found["n_arm"] == 60 * (1 + DAYS.index(day))
     assert verdict(home, DAYS[3])["conclusion"] == (
-        "no verdict yet: 240 and 240 visits with greeting and plain, 354 needed in arm greeting, about 2 days at the "
-        "present pace."
+        "no verdict yet: 240 and 240 visits with “greeting” and “plain”, 354 needed in arm “greeting”, about 2 days at "
+        "the present pace."
     )
     assert verdict(home, DAYS[3])["conclusion_zh"] == (
         "尚无结论：「greeting」与「plain」各有 240 与 240 次到访，「greeting」组共需 354 次到访，按目前速度约需 2 天。"
@@ -55,7 +55,7 @@ def test_one_analysis(tmp_path: Path) -> None:
     assert (first["effect"], first["low"], first["high"]) == (expected.effect, *expected.interval)
     assert (first["method"], first["p_value"]) == ("proportions", expected.p_value)
     assert first["conclusion"] == (
-        "greeting beats plain: conversion 50.0 % against 20.0 %, +30.0 points (95 % interval 23.4 to 36.6), "
+        "“greeting” beats “plain”: conversion 50.0 % against 20.0 %, +30.0 points (95 % interval 23.4 to 36.6), "
         "p < 0.0001, n = 360 and 360 visits."
     )
     assert first["conclusion_zh"] == (
@@ -83,13 +83,22 @@ def test_one_analysis(tmp_path: Path) -> None:
 
 def test_no_difference_is_shown_and_the_control_may_win(tmp_path: Path) -> None:
     for name, successes, claim in (
-        ("alike", (120, 124), "no difference between greeting and plain is shown"),
-        ("worse", (180, 100), "plain beats greeting"),
+        ("alike", (120, 124), "no difference between “greeting” and “plain” is shown"),
+        ("worse", (180, 100), "“plain” beats “greeting”"),
     ):
         home = make_home(tmp_path / name, TEST)
         put_days(home, {FIRST: both(FIRST, (400, 400), successes)}, BASELINE)
         judge(home, FIRST)
         assert verdict(home, FIRST)["conclusion"].startswith(claim + ": conversion ")
+
+
+def test_an_arm_may_be_called_by_any_word(tmp_path: Path) -> None:
+    home = make_home(tmp_path, TEST | {"arms": ["control", "none"]})
+    put_days(home, {FIRST: arm_units(0, "control", 60, 12, FIRST) + arm_units(60, "none", 50, 20, FIRST)}, BASELINE)
+    judge(home, FIRST)
+    found = verdict(home, FIRST)
+    assert "50 and 60 visits with “none” and “control”, 354 needed in arm “none”" in found["conclusion"]
+    assert "「none」与「control」各有 50 与 60 次到访，「none」组共需 354 次到访" in found["conclusion_zh"]
 
 
 def test_not_enough_on_the_last_date(tmp_path: Path) -> None:
@@ -101,8 +110,8 @@ def test_not_enough_on_the_last_date(tmp_path: Path) -> None:
     assert (found["status"], found["analysed_on"]) == ("not_enough", DAYS[2])
     assert [found[c] for c in EFFECT] == [None] * len(EFFECT)
     assert (found["n_control"], found["n_arm"]) == (180, 150)
-    assert (
-        found["conclusion"] == "not enough samples: 204 more visits in arm greeting, about 5 days at the present pace."
+    assert found["conclusion"] == (
+        "not enough samples: 204 more visits in arm “greeting”, about 5 days at the present pace."
     )
     assert found["conclusion_zh"] == "样本不足：「greeting」组还差 204 次到访，按目前速度约需 5 天。"
 
@@ -110,10 +119,10 @@ def test_not_enough_on_the_last_date(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "known", "sentence"),
     [
-        ([], [], "not enough samples: how many are needed cannot be said, because greeting or the control has fewer "),
+        ([], [], "not enough samples: how many are needed cannot be said, because “greeting” or the control has fewer"),
         (arm_units(0, "greeting", 50, 3, FIRST), BASELINE, "withheld: the arms did not get the visits"),
         (both(FIRST, (500, 500), (0, 0)), [], "not enough samples: how many are needed cannot be said"),
-        ([], BASELINE, "not enough samples: 354 more visits in arm greeting, and at present none come."),
+        ([], BASELINE, "not enough samples: 354 more visits in arm “greeting”, and at present none come."),
     ],
     ids=["nothing", "empty control", "no variance", "planned, but no units"],
 )  # fmt: skip
@@ -137,9 +146,9 @@ def test_withheld_while_the_arms_do_not_get_what_they_were_meant_to(tmp_path: Pa
     found = verdict(home, DAYS[1])
     assert (found["status"], found["analysed_on"], found["p_value"]) == ("withheld", None, None)
     assert found["conclusion"] == (
-        "withheld: the arms did not get the visits that they were meant to get (1,000 with plain, 800 with greeting; "
-        "sample ratio p < 0.0001, at least 0.001 is expected). Find out where assignment, matching or logging loses "
-        "some of them."
+        "withheld: the arms did not get the visits that they were meant to get (1,000 with “plain”, 800 with "
+        "“greeting”; sample ratio p < 0.0001, at least 0.001 is expected). Find out where assignment, matching or "
+        "logging loses some of them."
     )
     assert found["conclusion_zh"].startswith(
         "暂不下结论：各组得到的样本与应得的比例不符（「plain」组 1,000，「greeting」组 800"
@@ -194,7 +203,7 @@ def test_several_arms_and_kpis_share_the_error(tmp_path: Path) -> None:
     blocked = found["greeting", "orders"]
     assert blocked["low"] > 0
     assert not blocked["significant"]
-    assert blocked["conclusion"].startswith("no difference between greeting and plain is shown: orders ")
+    assert blocked["conclusion"].startswith("no difference between “greeting” and “plain” is shown: orders ")
     assert blocked["conclusion"].endswith("; no claim on orders, because conversion, which decides, does not differ.")
     assert "EUR" in found["song", "amount"]["conclusion"]
     assert " 98.8 % interval" in found["song", "amount"]["conclusion"].replace("(", " ")
@@ -252,7 +261,9 @@ def test_before_after_compares_matched_weekdays_and_says_so(tmp_path: Path) -> N
     )
     assert isinstance(expected, Effect)
     assert found["effect"] == pytest.approx(expected.effect)
-    assert found["conclusion"].startswith("not randomised: greeting is higher than plain on the same weekdays: GMV 1,")
+    assert found["conclusion"].startswith(
+        "not randomised: “greeting” is higher than “plain” on the same weekdays: GMV 1,"
+    )
     assert found["conclusion"].endswith(
         f"n = {until - 14} and 14 days; days are the units, not visitors; whatever else changed between the two "
         "periods is part of the difference."
@@ -273,7 +284,7 @@ def test_a_switchback_counts_days(tmp_path: Path) -> None:
     judge(home, *DAYS)
     found = verdict(home, DAYS[-1])
     assert (found["status"], found["method"]) == ("verdict", "welch")
-    assert found["conclusion"].startswith("greeting beats plain: visits (PV) ")
+    assert found["conclusion"].startswith("“greeting” beats “plain”: visits (PV) ")
     assert found["conclusion"].endswith("days; days are the units, not visitors.")
     assert found["n_arm"] + found["n_control"] == DAYS.index(found["analysed_on"]) + 1
 
@@ -312,8 +323,8 @@ def test_all_alike_can_be_judged_enough_and_still_not_compared(tmp_path: Path) -
     found = verdict(home, FIRST)
     assert (found["status"], found["effect"], found["method"]) == ("verdict", None, "proportions")
     assert found["conclusion"] == (
-        "greeting against plain: no effect on conversion can be stated. All rewards of the control are 0 and all of "
-        "the arm 0: no error can be estimated."
+        "“greeting” against “plain”: no effect on conversion can be stated. All rewards of the control are 0 and all "
+        "of the arm 0: no error can be estimated."
     )
     (computed,) = compute(home, FIRST, tables=["experiment_verdicts"])
     told = {check.name: check for check in computed.checks}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 
@@ -49,7 +50,7 @@ def test_what_is_not_randomised_neither_worked_nor_did_harm(
     assert "It worked" not in page
     assert "It did harm" not in page
     said = of_experiment(page, "welcome_screen")
-    assert re.search(r"Arm greeting against plain: .*?; not randomised ", said)
+    assert re.search(r"“greeting” against “plain”: .*?; not randomised ", said)
     assert "Not randomised: whatever else changed between the dates" in said
     assert f"{zh}（非随机）" in render(writable, LAST, language="zh")
 
@@ -72,8 +73,8 @@ def test_badge_sentence_and_title_are_about_the_same_arm(
     assert f"{badge} voucher About {about}" in words_of(section(page, "glance"))
     said = of_experiment(page, "voucher")
     assert badge in said
-    assert ("Arm tea against none:" in said) == (about == "tea")
-    assert "Arm second_half_price against" not in said
+    assert ("“tea” against “none”:" in said) == (about == "tea")
+    assert "“second_half_price” against" not in said
 
 
 @pytest.mark.parametrize("decided", [True, False])
@@ -224,6 +225,17 @@ def test_one_person_is_no_people(writable: Database) -> None:
     assert not re.search(r"(?<![\d,.])1 (?:visitors|people|visits|passers-by|orders|customers|dates|days)\b", said)
 
 
+def test_title_and_peak_of_who_was_inside_are_the_same_number(writable: Database) -> None:
+    """On average over an activity it has tenths, and two ways to round look like two figures."""
+    page = render(writable, "winter_fair")
+    said = re.search(r"On average most recognised people were inside at (\d\d:\d\d): ([\d.,]+)", words_of(page))
+    assert said
+    specs = json.loads(page.partition('id="specs">')[2].partition("</script>")[0]).values()
+    drawn = [row for spec in specs for rows in spec["datasets"].values() for row in rows if row.get("clock") == said[1]]
+    assert drawn[0]["series"] == "recognised"
+    assert drawn[0]["figure"] == said[2]
+
+
 def test_the_largest_move_between_segments_is_not_said_to_be_most_of_them(writable: Database) -> None:
     said = words_of(section(render(writable, LAST), "venue-harbour"))
     found = re.search(r"([\d,]+) people changed segment since 11 Jan; the largest move, of ([\d,]+), is from", said)
@@ -241,21 +253,15 @@ def test_the_largest_move_between_segments_is_not_said_to_be_most_of_them(writab
 @pytest.mark.parametrize(
     ("conclusion", "said"),
     [
-        ("no beats tea: conversion 2 %", "Arm no beats tea"),
-        ("no verdict yet: 3 and 4 visits", "No verdict yet: 3"),
-        ("no difference between no and tea is shown: 1 %", "No difference between no and tea"),
+        ("“no” beats “tea”: conversion 2 %", "“no” beats “tea”"),
+        ("no difference between “no” and “tea” is shown: 1 %", "No difference between “no” and “tea”"),
     ],
 )
-def test_an_arm_may_be_called_no(writable: Database, conclusion: str, said: str) -> None:
-    writable.execute("UPDATE star.dim_experiment SET arms = 'tea, no' WHERE experiment_id = 'welcome_screen'")
-    writable.execute(
-        "UPDATE experiments.experiment_verdicts SET conclusion = $1 WHERE experiment_id = 'welcome_screen'",
-        [conclusion],
-    )
-    page = of_experiment(render(writable, LAST), "welcome_screen")
-    assert said in page
-    assert "Arm no verdict" not in page
-    assert "Arm no difference" not in page
+def test_a_conclusion_begins_with_a_capital_and_an_arm_keeps_its_name(
+    writable: Database, conclusion: str, said: str
+) -> None:
+    writable.execute("UPDATE experiments.experiment_verdicts SET conclusion = $1", [conclusion])
+    assert said in of_experiment(render(writable, LAST), "welcome_screen")
 
 
 def test_differences_of_fractions_are_points_and_the_last_bar_is_open(writable: Database) -> None:

@@ -89,7 +89,7 @@ def test_without_people_busy_hours_are_those_of_counts(page: str) -> None:
 
 def test_a_device_that_never_spoke_is_named(page: str) -> None:
     said = words_of(section(page, "trust"))
-    assert "Mon 5 Jan bare gate terminals no record" in said
+    assert "Mon 5 Jan Bare gate terminals no record" in said
     assert "Counted: cannot be compared" not in said
 
 

@@ -50,10 +50,10 @@ def test_the_plan_is_told_beside_what_was_really_assigned(writable: Database) ->
     got = given[leading] / sum(given.values())
     said = voucher(writable)
     assert (
-        f"{leading} is to get {planned[leading]:.0%} on 14 Jan; on 13 Jan it got {got:.0%}, by fixed shares, no plan "
-        "was followed"
+        f"“{leading}” is to get {planned[leading]:.0%} on 14 Jan; on 13 Jan it got {got:.0%}, by fixed shares, no "
+        "plan was followed"
     ).replace("%", " %") in said
-    assert f"For 13 Jan, {100 * before[leading]:.0f} % had been planned for {leading}." in said
+    assert f"For 13 Jan, {100 * before[leading]:.0f} % had been planned for “{leading}”." in said
     assert "On none of 6 dates did the gateway follow a plan: the plans have had no effect so far." in said
     assert "up from" not in said
     assert "未执行计划" in render(writable, LAST, language="zh")

@@ -157,7 +157,7 @@ def test_an_effect_is_shown_with_its_interval_once_the_verdict_fell(writable: du
     )
     said = words_of(render(writable, LAST))
     assert "It worked" in said
-    assert "Arm greeting against plain: +2.5 points (+1.0 to +4.1)" in said
+    assert "“greeting” against “plain”: +2.5 points (+1.0 to +4.1)" in said
     writable.execute("UPDATE experiments.experiment_verdicts SET effect = -0.025, low = -0.041, high = -0.010")
     assert "It did harm" in words_of(render(writable, LAST))
 

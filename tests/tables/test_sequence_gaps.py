@@ -68,6 +68,23 @@ def test_a_gap_between_dates_is_of_the_later_one_until_it_closes(home: Home) -> 
     assert gaps(home, NEXT) == []
 
 
+def test_what_landed_is_no_gap_of_another_date_while_its_whole_stream_is_away(home: Home) -> None:
+    later = NEXT + timedelta(days=1)
+    land(home, DAY, 0, 1)
+    away = land(home, NEXT, 2, 3, 6, 8).parent
+    land(home, later, 5)
+    land(home, later, 10, 12)
+    told = [("orders", "till", n, n, 1) for n in (4, 7, 9, 11)]
+    assert gaps(home, NEXT) == told[:2]
+    assert gaps(home, later) == told
+    compute(home, NEXT, tables=["landed_segments"])
+    away.rename(home.root / "away")
+    state = Freshness(home, catalogue(), scan(home.landing)).state(catalogue()["sequence_gaps"], later)
+    assert state.condition == "fresh"
+    land(home, later, 13)
+    assert gaps(home, later) == told
+
+
 @pytest.mark.parametrize(("numbers", "passed"), [((0, 1, 2), True), ((0, 2, 5), False)])
 def test_the_check_warns_with_figures(home: Home, numbers: tuple[int, ...], passed: bool) -> None:
     land(home, DAY, *numbers)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import duckdb
 
 from venue_assets.home import Home
-from venue_assets.lake.freshness import Freshness, gone
+from venue_assets.lake.freshness import Freshness, gone, gone_dates
 from venue_assets.lake.landing_index import scan
 from venue_assets.lake.store import Lake
 from venue_assets.simulate import Options, Simulation, remove, simulate
@@ -55,7 +55,9 @@ def ensure_site(home: Home) -> None:
 
 
 def is_landed(home: Home, options: Options) -> bool:
-    """Whether exactly these options were simulated here before, for the site as it is now."""
+    """Whether exactly these options were simulated here before, for the site as it is now, and nothing is in the lake
+    that this landing has not: what a longer simulation left is dropped only where all is landed anew.
+    """
     try:
         before = json.loads((home.root / TRUTH).read_text())
     except (OSError, ValueError, RecursionError):
@@ -64,7 +66,8 @@ def is_landed(home: Home, options: Options) -> bool:
         return False
     now = json.loads(json.dumps(asdict(options), default=str))
     same = before.get("options") == now and before.get("site") == home.site_file.read_text()
-    return bool(same and scan(home.landing).dates())
+    index, lake = scan(home.landing), Lake(home.lake)
+    return bool(same and index.dates() and not gone_dates(lake, index, lake.dates("landed_segments")))
 
 
 def land(home: Home, options: Options, **more: Any) -> Simulation:

@@ -5,7 +5,7 @@ it lies, and the report.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def _written(figure: str, value: Decimal | int) -> str:
 
 
 _SEGMENTS = """
-SELECT venue_id, segment, segment_zh, count(*) AS users, round(sum(monetary), 2) AS gmv
+SELECT venue_id, segment, segment_zh, count(*) AS users, round(sum(monetary), 2) AS gmv, currency
 FROM rfm_segments WHERE event_date = $day AND segment IS NOT NULL
 GROUP BY ALL ORDER BY venue_id, users DESC, segment
 """
@@ -93,9 +93,13 @@ SELECT experiment_id, status, conclusion, conclusion_zh
 FROM experiment_verdicts WHERE event_date = $day ORDER BY experiment_id, position, arm
 """
 _SHARES = """
-SELECT experiment_id, event_date_of_shares AS date, rule, units, arm, round(100 * share, 1) || ' %' AS share, forecast
-FROM bandit_allocations WHERE event_date = $day ORDER BY experiment_id, leaf, position
+SELECT experiment_id, rule AS "group", any_value(forecast) AS expected,
+  string_agg(printf('%s %.0f%%', arm, 100 * share), ', ' ORDER BY position) AS shares
+FROM bandit_allocations WHERE event_date = $day GROUP BY experiment_id, leaf, rule ORDER BY experiment_id, leaf
 """
+
+
+_SENTENCES = {"conclusion", "conclusion_zh", "group", "shares"}
 
 
 def analysis(con: duckdb.DuckDBPyConnection, day: date) -> None:
@@ -103,13 +107,13 @@ def analysis(con: duckdb.DuckDBPyConnection, day: date) -> None:
     for title, sql, right in (
         (f"RFM segments at the end of {day}", _SEGMENTS, ("users", "gmv")),
         ("Experiments: one analysis each, and none before there is enough", _VERDICTS, ()),
-        ("Shares of the next date, per group of visitors", _SHARES, ("units", "share", "forecast")),
+        (f"Shares of {day + timedelta(days=1)}, per group of visitors", _SHARES, ("expected",)),
     ):
         found = con.sql(sql, params={"day": day})
         rows = found.fetchall()
         if rows:
             say("")
-            show.table(title, found.columns, rows, right=right, wrap=("conclusion", "conclusion_zh", "rule"))
+            show.table(title, found.columns, rows, right=right, wrap={*found.columns} & _SENTENCES)
 
 
 def places(home: Home) -> None:
@@ -123,7 +127,7 @@ def places(home: Home) -> None:
         ("definitions", home.published / "reports" / "dictionary.html"),
         ("the truth", home.root / TRUTH),
     ):
-        say(f"{what:17} {relative(path)}")
+        show.unfolded(f"{what:17} {relative(path)}")
 
 
 def pages(home: Home, *, open_one: bool) -> None:
@@ -132,8 +136,9 @@ def pages(home: Home, *, open_one: bool) -> None:
     from venue_assets.publish.names import FRONT_PAGES
 
     english, chinese = write(home, None), write(home, None, "zh")
-    say(f"{'the report':17} {relative(english)}")
-    say(f"{'in Chinese':17} {relative(chinese)}")
-    say(f"{'all reports':17} [bold]{relative(english.with_name(FRONT_PAGES['en']))}[/], the page to start from")
+    show.unfolded(f"{'the report':17} {relative(english)}")
+    show.unfolded(f"{'in Chinese':17} {relative(chinese)}")
+    front_page = english.with_name(FRONT_PAGES["en"])
+    show.unfolded(f"{'all reports':17} [bold]{relative(front_page)}[/], the page to start from")
     if open_one:
         open_page(english)

@@ -30,7 +30,10 @@ _SILENT_AFTER_DAYS = 2
 
 
 def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:
-    """Look at everything, in the order in which it matters; with `read_data`, at every byte of the lake too."""
+    """Look at everything, in the order in which it matters; with `read_data`, at every byte of the lake too.
+
+    A file that is damaged is then told by what reads every byte, and not by what stumbled over it.
+    """
     yield Finding("ok", "python", platform.python_version())
     for package in ("venue-assets", "dagster", "dagster-duckdb", "duckdb", "polars", "pyarrow"):
         yield Finding("ok", package, version(package))
@@ -66,7 +69,7 @@ def examine(home: Home, *, read_data: bool = False) -> Iterator[Finding]:
         denied = isinstance(error, PermissionError)
         remedy = "give this user the right to read it" if denied else "look whether its disk is there"
         yield Finding("error", "landed", found, remedy)
-    yield from _devices(home, site)
+    yield from _devices(home, site, tell_damage=not read_data)
     for experiment in site.experiments:
         if lacking := without_shares(home, experiment):
             yield Finding(
@@ -86,8 +89,8 @@ def _folders(home: Home) -> Iterator[Finding]:
         for place, why in troubles.items():
             yield Finding(level, f"{name}/", f"{place} cannot be written ({why})", disk.remedy(place, why))
         if not troubles:
-            found = "can be written" if folder.exists() else "does not exist yet; it will be made"
-            yield Finding("ok", f"{name}/", f"{folder} {found}")
+            found = "can be written" if folder.exists() else f"{folder} does not exist yet; it will be made"
+            yield Finding("ok", f"{name}/", found)
     key = home.pseudonym_key
     if key.exists() and os.name == "posix" and key.stat().st_mode & 0o077:
         yield Finding("error", "pseudonym key", f"{key} can be read by others", f"chmod 600 {key}")
@@ -143,7 +146,7 @@ def _landing(home: Home, index: LandingIndex) -> Iterator[Finding]:
             )
 
 
-def _devices(home: Home, site: Site) -> Iterator[Finding]:
+def _devices(home: Home, site: Site, *, tell_damage: bool) -> Iterator[Finding]:
     for device in site.devices:
         if device.position is None:
             yield Finding(
@@ -152,7 +155,7 @@ def _devices(home: Home, site: Site) -> Iterator[Finding]:
                 "has no position",
                 "add position = [latitude, longitude] in site.toml",
             )
-    last: dict[tuple[str, str], date] = {}
+    lake, last = Lake(home.lake), dict[tuple[str, str], date]()
     unread: set[str] = set()
     with connect(home, catalogue()) as con:
         for stream in sorted({device.stream for device in site.devices}):
@@ -160,7 +163,9 @@ def _devices(home: Home, site: Site) -> Iterator[Finding]:
                 rows = con.execute(f"SELECT venue_id, device_id, max(event_date) FROM {stream} GROUP BY ALL").fetchall()
             except duckdb.Error as error:
                 unread.add(stream)
-                where = damaged(error, home)
+                where = damaged(error, home) or lake.first_damaged((stream, day) for day in lake.dates(stream))
+                if where and not tell_damage:
+                    continue
                 yield Finding(
                     "error",
                     stream,

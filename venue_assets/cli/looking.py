@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import signal
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -12,6 +13,9 @@ from venue_assets.cli import show
 from venue_assets.cli.arguments import Port, UserError, home_with_site
 from venue_assets.cli.show import say
 from venue_assets.home import VARIABLE, Home
+
+if TYPE_CHECKING:
+    from edge_collector.finding import Finding
 
 
 def query(
@@ -93,15 +97,25 @@ def doctor(
 
     home = Home.of_environment()
     findings = list(examine(home, read_data=read_data))
-    colour = {"ok": "green", "warning": "yellow", "error": "bold red"}
-    show.table(
-        str(home.root),
-        ["", "what", "found", "what to do"],
-        [
-            [f"[{colour[f.level]}]{f.level}[/]", f.subject, show.verbatim(f.found), show.verbatim(f.remedy)]
-            for f in findings
-        ],
-        wrap=["found", "what to do"],
-    )
+    _show_findings(str(home.root), findings)
     if any(f.level == "error" for f in findings):
         raise typer.Exit(1)
+
+
+_COLOUR: Final = {"ok": "green", "warning": "yellow", "error": "bold red"}
+
+
+def _show_findings(title: str, findings: Sequence[Finding]) -> None:
+    """A table where every row is a line of the terminal; else below each other: paths and commands are copied whole."""
+    columns = ["", "what", "found", "what to do"]
+    rows = [
+        [f"[{_COLOUR[f.level]}]{f.level}[/]", *map(show.verbatim, (f.subject, f.found, f.remedy))] for f in findings
+    ]
+    if show.fits([columns, *rows]):
+        show.table(title, columns, rows)
+        return
+    say(f"[bold]{show.verbatim(title)}[/]")
+    for finding, (level, subject, found, remedy) in zip(findings, rows, strict=True):
+        show.unfolded(f"{level}{' ' * (9 - len(finding.level))}{subject}: {found}")
+        if remedy:
+            show.unfolded(f"         -> {remedy}")

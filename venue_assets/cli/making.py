@@ -60,6 +60,8 @@ def _demonstrate(home: Home, wanted: Options) -> None:
     from venue_assets.cli import demo_report
     from venue_assets.cli.query import connect
     from venue_assets.cli.running import compute
+    from venue_assets.graph.build import engine_resource
+    from venue_assets.publish.publication import publish
     from venue_assets.tables.catalogue import catalogue
 
     demonstration.ensure_site(home)
@@ -77,6 +79,7 @@ def _demonstrate(home: Home, wanted: Options) -> None:
         compute(home, due)
     else:
         say("Every table is fresh: nothing to compute")
+        publish(home, catalogue(), engine_resource(), log=say)  # what was dropped, perhaps
     with connect(home, catalogue()) as con:
         published = demonstration.Published.of(con)
         demo_report.metrics(published.primary_metrics)

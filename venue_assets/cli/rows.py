@@ -15,8 +15,6 @@ from venue_assets.cli import show
 
 _NARROWEST: Final = 24
 """Text is folded to no less than this; where that does not fit, every column gets a line of its own."""
-_BETWEEN: Final = 3
-"""What a column takes besides its text."""
 
 
 def as_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -38,7 +36,7 @@ def as_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     widths = [max(map(_width, (name, *column))) for name, *column in zip(names, *cells, strict=True)]
     texts = [any(isinstance(row[n], str) for row in rows) for n in range(len(names))]
     least = [min(w, max(_NARROWEST, _width(n))) if t else w for n, w, t in zip(names, widths, texts, strict=True)]
-    if sum(least) + _BETWEEN * len(names) > show.console.width:
+    if sum(least) + show.BETWEEN * len(names) > show.console.width:
         _one_by_one(names, cells)
         return
     shown = Table(header_style="bold", show_edge=False)
@@ -59,7 +57,7 @@ def _one_by_one(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         show.say(f"[bold]row {number}[/]")
         for name, cell in zip(names, row, strict=True):
             aligned = name + " " * (widest - _width(name))
-            show.console.print(f"  {show.verbatim(aligned)}  {show.verbatim(cell)}".rstrip(), soft_wrap=True)
+            show.unfolded(f"  {show.verbatim(aligned)}  {show.verbatim(cell)}".rstrip())
 
 
 def _cell(value: Any) -> str:

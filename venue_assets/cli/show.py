@@ -11,10 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from venue_assets.home import VARIABLE, Home
 
@@ -26,11 +27,18 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 100_00
 errors = Console(stderr=True, highlight=False)
 
 NUMBER: Final = (int, float, Decimal)
+BETWEEN: Final = 3
+"""What a column of a table takes besides its text."""
 
 
 def say(text: str) -> None:
     """One line of result."""
     console.print(text)
+
+
+def unfolded(text: str) -> None:
+    """One line that stays one, however long: what is copied from it has no line break of ours in it."""
+    console.print(text, soft_wrap=True)
 
 
 def indented(text: str) -> None:
@@ -51,14 +59,44 @@ def table(
     right: Iterable[str] = (),
     wrap: Iterable[str] = (),
 ) -> None:
-    """A table; numbers to the `right`. Only the columns to `wrap` break their text."""
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    """A table; numbers to the `right`. Only the columns to `wrap` break their text; where none does and the terminal is
+    too narrow, several tables below each other, each with the first column.
+    """
     numeric, wrapped = set(right), set(wrap)
-    for column in columns:
-        shown.add_column(column, justify="right" if column in numeric else "left", no_wrap=column not in wrapped)
-    for row in rows:
-        shown.add_row(*(value if isinstance(value, str) else plain(value) for value in row))
-    console.print(shown)
+    cells = [[value if isinstance(value, str) else plain(value) for value in row] for row in rows]
+    for part in [range(len(columns))] if wrapped else _parts([columns, *cells]):
+        shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+        for column in (columns[n] for n in part):
+            is_wrapped = column in wrapped
+            side: JustifyMethod = "right" if column in numeric else "left"
+            overflow: OverflowMethod = "fold" if is_wrapped else "ellipsis"
+            shown.add_column(column, justify=side, no_wrap=not is_wrapped, overflow=overflow)
+        for row in cells:
+            shown.add_row(*(row[n] for n in part))
+        console.print(shown)
+
+
+def _parts(rows: Sequence[Sequence[str]]) -> list[list[int]]:
+    """The columns of each table, the first one in all, so that none is wider than the terminal, if that can be."""
+    first, *others = _widths(rows)
+    parts, left = [[0]], console.width - first
+    for n, width in enumerate(others, 1):
+        if width > left and len(parts[-1]) > 1:
+            parts.append([0])
+            left = console.width - first
+        parts[-1].append(n)
+        left -= width
+    return parts
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """What each column takes in a table of these rows, of which the first are the columns."""
+    return [max(Text.from_markup(cell).cell_len for cell in column) + BETWEEN for column in zip(*rows, strict=True)]
+
+
+def fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table of these rows, of which the first are the columns, needs no more than the terminal's width."""
+    return sum(_widths(rows)) <= console.width
 
 
 def plain(value: Any) -> str:
@@ -125,9 +163,9 @@ def next_steps(home: Home, steps: Iterable[tuple[str, str]]) -> None:
 
     Where the home lies is told in full: it must stay right when that shell changes its folder.
     """
-    say(f"Next: [bold]export {VARIABLE}={verbatim(shlex.quote(str(home.root)))}[/]")
+    unfolded(f"Next: [bold]export {VARIABLE}={verbatim(shlex.quote(str(home.root)))}[/]")
     for command, what in steps:
-        say(f"      [bold]uv run venue {verbatim(command)}[/]  - {what}")
+        unfolded(f"      [bold]uv run venue {verbatim(command)}[/]  - {what}")
 
 
 def verbatim(text: str) -> str:

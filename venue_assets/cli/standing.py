@@ -110,7 +110,7 @@ def _date(freshness: Freshness, publication: Publication | None, day: date, fail
         return DateStanding(day, _layers(states), origin="gone")
     if day in failed:
         states |= _left_behind(states, failed[day])
-    if until and until <= freshness.gone_dates:
+    if until and until <= freshness.gone_dates.keys():
         return DateStanding(day, _layers(states), until, origin="around")
     return DateStanding(day, _layers(states), until or frozenset())
 

@@ -80,15 +80,13 @@ def _nothing(home: Home, dates: str | None) -> None:
 _COLOUR: Final = {"fresh": "green", "stale": "yellow", "failed": "bold red", "missing": "magenta"}
 _LEAST_WHY: Final = 50
 """A reason is folded to no less than this; where that does not fit beside the layers, it is told below the dates."""
-_BETWEEN: Final = 3
-"""What a column takes besides its text."""
 
 
 def _show_states(home: Home, rows: Sequence[DateStanding]) -> None:
     """A row a date; on a narrow terminal the dates that stand alike together, with all that the table would tell."""
     columns = {"date": len("2026-01-05")} | {layer: max(len(layer), len("missing")) for layer in rows[0].layers}
     longest = max(cell_len(row.why) for row in rows)
-    if sum(columns.values()) + _BETWEEN * len(columns) + min(longest, _LEAST_WHY) > show.console.width:
+    if sum(columns.values()) + show.BETWEEN * len(columns) + min(longest, _LEAST_WHY) > show.console.width:
         _show_alike(home, rows)
         return
     show.table(
@@ -160,7 +158,7 @@ def _steps(home: Home, found: Standing) -> list[str]:
     if rows and not found.anything_landed:
         steps = [f"look at {relative(home.landing)}: nothing of what these dates were computed from is there any more"]
     else:
-        # What is gone first: the tables of dates around it count what it held as lost until it is back.
+        # What is gone first: what dates around it read of it cannot be computed until it is back.
         around = [row for row in there if row.origin == "around"]
         gone = sorted({row.day for row in rows if row.origin == "gone"}.union(*(row.until for row in around)))
         idle = [row.day for row in rows if row.origin == "nothing"]

@@ -5,16 +5,22 @@ stale = an input partition's content differs from the one recorded at computatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from edge_collector.contract import STREAMS
+from edge_collector.segment import SEGMENT_SUFFIX, SegmentName
 from venue_assets.home import Home
 from venue_assets.lake.landing_index import LandingIndex
-from venue_assets.lake.reference import References
+from venue_assets.lake.reference import Lost, References, missing
 from venue_assets.lake.store import Lake, Provenance
 from venue_assets.tables.catalogue import Catalogue, Table, Window
 from venue_assets.tables.references import ORIGINS, REFERENCES
@@ -22,9 +28,8 @@ from venue_assets.tables.references import ORIGINS, REFERENCES
 Condition = Literal["fresh", "stale", "failed", "missing"]
 LANDED: Final = "landing/"
 """What the input that is a landed stream is called by, before the name of the stream."""
-NUMBERS: Final = "missing_sequences"
-"""The reference that is made of what landed on other dates, too."""
 GONE: Final = "the segments of {} that it was computed from are gone from landing/"
+_UNREADABLE: Final = re.compile(r"(\w+) of (\d{4}-\d\d-\d\d) cannot be read")
 WORST_FIRST: tuple[Condition, ...] = ("failed", "missing", "stale", "fresh")
 
 
@@ -35,20 +40,22 @@ class State:
     condition: Condition
     why: str = ""
     until: frozenset[date] = frozenset()
-    """Where it is stale only because partitions or landed streams of other dates are gone: these dates. Once they are
-    back, it may well be fresh as it is."""
+    """Where it is stale only because partitions of other dates are gone: these dates. Once they are back, it may well
+    be fresh as it is."""
 
 
 class Freshness:
-    """What partitions are made of. Reads footers only, each once until `forget` is told that it changed."""
+    """What partitions are made of. Reads footers only, each once until `forget` is told that it changed; and once what
+    had landed of streams that are gone."""
 
     def __init__(self, home: Home, catalogue: Catalogue, index: LandingIndex) -> None:
         self.lake = Lake(home.lake)
         self.index = index
-        self.references = References(home.site, index)
+        self.references = References(home.site, index, lambda: self._lost)
         self.opened_on = home.site.opened_on
         self._catalogue = catalogue
         self._provenance: dict[tuple[str, date], Provenance | None] = {}
+        self._damage: dict[tuple[str, date], str] = {}
 
     def provenance(self, table: str, day: date) -> Provenance | None:
         """What the partition holds and was made of."""
@@ -81,9 +88,33 @@ class Freshness:
         return sorted({stream for provenance in made for stream in gone(self.index, provenance, day)})
 
     @cached_property
-    def gone_dates(self) -> frozenset[date]:
-        """The dates of which streams were computed that are not in the landing any more."""
-        return frozenset(gone_dates(self.lake, self.index, self.lake.dates("landed_segments")))
+    def gone_dates(self) -> Mapping[date, list[str]]:
+        """The dates of which streams were computed that are not in the landing any more, with these streams."""
+        return gone_dates(self.lake, self.index, self.lake.dates("landed_segments"))
+
+    @cached_property
+    def _lost(self) -> list[Lost]:
+        """The segments of the streams that are gone, as it was noted when these were computed."""
+        found = []
+        for day, streams in self.gone_dates.items():
+            holes: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+            numbered = "stream", "gateway_id", "boot_id", "first_missing", "last_missing"
+            for stream, gateway, boot, first, last in self._noted("sequence_gaps", day, numbered):
+                holes[stream, gateway, boot].append((first, last))
+            for stream, file, created_at in self._noted("landed_segments", day, ("stream", "segment", "created_at")):
+                if stream in streams and created_at:  # without a time the manifest could not be read, and held nothing
+                    name = SegmentName.parse(file.removesuffix(SEGMENT_SUFFIX))
+                    within = holes[stream, name.gateway_id, name.boot_id]
+                    found.append(Lost(stream, name, [*missing(name.first_seq, name.last_seq, within)]))
+        return found
+
+    def _noted(self, table: str, day: date, columns: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        """The rows of a partition; none where it cannot be read."""
+        try:
+            rows = pq.read_table(self.lake.path(table, day), columns=list(columns), partitioning=None)
+        except (OSError, pa.ArrowInvalid):
+            return ()
+        return zip(*rows.to_pydict().values(), strict=True)
 
     def dates(self, name: str, day: date, window: Window) -> list[date]:
         """The dates of input `name` that a table of date `day` reads."""
@@ -107,7 +138,7 @@ class Freshness:
     def state(self, table: Table, day: date) -> State:
         """How the partition of `table` for `day` stands."""
         if failure := self.lake.failure(table.name, day):
-            return State("failed", f"{table.name}: {failure.error.splitlines()[0]}")
+            return State("failed", f"{table.name}: {self._why_failed(failure.error.splitlines()[0])}")
         provenance = self.provenance(table.name, day)
         if provenance is None:
             return State("missing", f"{table.name}: never computed, or its partition cannot be read")
@@ -117,7 +148,7 @@ class Freshness:
             return State("stale", f"{table.name}: its definition changed since it was computed")
         now = self.inputs(table, day)
         if changed := sorted({n for n in now | dict(provenance.inputs) if now.get(n) != provenance.inputs.get(n)}):
-            waits = [self._waits_for(name, day) for name in changed if name == NUMBERS or name not in now]
+            waits = [self._waits_for(name, day) for name in changed if name not in now]
             what = "changed" if any(name in now for name in changed) else "gone"
             said = list(dict.fromkeys(ORIGINS.get(name, name) for name in changed))
             why = f"{table.name}: {', '.join(said[:3])} {what} since it was computed"
@@ -125,10 +156,17 @@ class Freshness:
             return State("stale", why, frozenset[date]().union(*waits) if waits_only else frozenset())
         return State("fresh")
 
+    def _why_failed(self, error: str) -> str:
+        """The error, unless it is of an input that can be read by now: what it advises was done."""
+        if not (found := _UNREADABLE.search(error)):
+            return error
+        name, of = found[1], date.fromisoformat(found[2])
+        if (name, of) not in self._damage:
+            self._damage[name, of] = self.lake.damage(name, of)
+        return error if self._damage[name, of] else f"{name} of {of} could not be read, and can be by now"
+
     def _waits_for(self, name: str, day: date) -> frozenset[date]:
-        """The other dates of which the input may be what it was once they are back."""
-        if name == NUMBERS:
-            return self.gone_dates - {day}
+        """The other date whose partition the input was, where it is one."""
         return frozenset({of}) if (of := _date_of(name)) and of != day else frozenset()
 
     def has_reason(self, day: date) -> bool:

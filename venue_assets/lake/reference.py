@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -26,13 +27,26 @@ from venue_assets.tables.catalogue import ARROW_TYPES
 from venue_assets.tables.references import REFERENCES
 
 Rows = Iterable[tuple[Any, ...]]
+Ranges = Sequence[tuple[int, int]]
+"""First and last of each run of sequence numbers, ascending."""
+
+
+class Lost(NamedTuple):
+    """A segment that landed and is not there any more, and the numbers that it is known to have held."""
+
+    stream: str
+    name: SegmentName
+    ranges: Ranges
 
 
 class References:
-    """The reference relations of one site and landing, as of any event date."""
+    """The reference relations of one site and landing, as of any event date.
 
-    def __init__(self, site: Site, index: LandingIndex) -> None:
-        self.site, self._index = site, index
+    `lost` is asked when numbers are: what is away had arrived all the same.
+    """
+
+    def __init__(self, site: Site, index: LandingIndex, lost: Callable[[], Iterable[Lost]] = tuple) -> None:
+        self.site, self._index, self._lost = site, index, lost
         self._first_dates = index.first_dates(site)
         self._makers: Mapping[str, Callable[[date], Rows]] = {
             "site": lambda _: [(site.identity,)],
@@ -139,7 +153,7 @@ class References:
                 yield venue.id, starts_at, ends_at, span.utc_offset // timedelta(seconds=1)
 
     def _missing_sequences(self, day: date) -> Rows:
-        """Numbers that no manifest of any date contains, from the end of what landed before this date's lowest on.
+        """Numbers that no manifest of any date contained, from the end of what landed before this date's lowest on.
 
         Names alone tell most of it; only the manifests whose range touches the date's own, and the one before them, are
         opened.
@@ -147,38 +161,41 @@ class References:
         for stream in STREAMS:
             if (stream, day) not in self._index.entries:
                 continue
-            runs: dict[tuple[str, str], list[tuple[date, SegmentName, str]]] = defaultdict(list)
+            runs: dict[tuple[str, str], list[tuple[date | None, SegmentName, Callable[[], Ranges]]]] = defaultdict(list)
             for of, name, entry in self._index.names(stream):
-                runs[name.gateway_id, name.boot_id].append((of, name, entry.folder))
+                runs[name.gateway_id, name.boot_id].append((of, name, partial(_seq_ranges, Path(entry.folder), name)))
+            for name, known in ((lost.name, lost.ranges) for lost in self._lost() if lost.stream == stream):
+                runs[name.gateway_id, name.boot_id].append((None, name, partial(tuple, known)))
             for (gateway, boot), segments in sorted(runs.items()):
                 # A manifest that cannot be read contains nothing, and its name proves nothing.
-                own = [name for of, name, folder in segments if of == day and _seq_ranges(Path(folder), name)]
+                own = [name for of, name, ranges in segments if of == day and ranges()]
                 if not own:
                     continue
                 low, high = min(n.first_seq for n in own), max(n.last_seq for n in own)
                 earlier = sorted(
                     (s for s in segments if s[1].last_seq < low), key=lambda s: s[1].last_seq, reverse=True
                 )
-                before = (name.last_seq for _, name, folder in earlier if _seq_ranges(Path(folder), name))
+                before = (name.last_seq for _, name, ranges in earlier if ranges())
                 low = next(before, low - 1) + 1
                 landed = sorted(
-                    (first, last)
-                    for _, name, folder in segments
+                    run
+                    for _, name, ranges in segments
                     if name.last_seq >= low and name.first_seq <= high
-                    for first, last in _seq_ranges(Path(folder), name)
+                    for run in ranges()
                 )
-                for first, last in _missing(low, high, landed):
+                for first, last in missing(low, high, landed):
                     yield stream, gateway, boot, first, last
 
 
-def _seq_ranges(folder: Path, name: SegmentName) -> list[list[int]]:
+def _seq_ranges(folder: Path, name: SegmentName) -> Ranges:
     try:
-        return read_manifest(folder / f"{name}{MANIFEST_SUFFIX}").seq_ranges
+        return [(first, last) for first, last in read_manifest(folder / f"{name}{MANIFEST_SUFFIX}").seq_ranges]
     except (Refused, OSError):
         return []
 
 
-def _missing(low: int, high: int, landed: list[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+def missing(low: int, high: int, landed: Ranges) -> Iterable[tuple[int, int]]:
+    """The numbers from `low` to `high` that no range of `landed` holds, as ranges; `landed` may overlap."""
     expected = low
     for first, last in landed:
         if first > expected:

@@ -1,7 +1,8 @@
 """KPI of a date as small multiples, a row of charts per venue and window: how its figures came about over its dates.
 
 GMV is that of each date; ARPU, ARPPU and repurchase rate are those of the window up to each date, so that the last
-point is the KPI itself. They are asked of the dates that the table was made of, never of earlier KPI.
+point is the KPI itself. They are asked of the dates that the table was made of, never of earlier KPI. A date of which
+the venue has no record is shaded: its 0 is no figure.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from venue_assets.pictures.colours import BLUE
-from venue_assets.pictures.svg import area, curve, dot, drawing, line, text
+from venue_assets.pictures.svg import LINE, area, curve, dot, drawing, line, text
 from venue_assets.semantic_layer.metrics import registry
 
 _FIGURES: Final = ("gmv", "arpu", "arppu", "repurchase_rate")
@@ -31,6 +32,8 @@ _HEADS: Final = 62
 _DATES: Final = 46
 """For the dates below, and up to the next row."""
 _NOTE: Final = "Columns: GMV of each date. Lines: the window up to each date; the last point is the KPI."
+_SHADE: Final = "#E4E4E4"
+_WITHOUT: Final = "Shaded: no record of the venue on that date, its gateway was off line or it was closed."
 
 _SO_FAR: Final = """
 WITH came AS (
@@ -54,12 +57,14 @@ totals AS (
   SELECT p.event_date, p.gmv::DOUBLE AS gmv, sum(c.users) OVER so_far AS users,
     sum(b.payers) OVER so_far AS payers, sum(b.again) OVER so_far AS again,
     CASE WHEN bool_and(p.gmv IS NOT NULL AND p.gmv_anonymous IS NOT NULL) OVER so_far
-      THEN (sum(p.gmv - p.gmv_anonymous) OVER so_far)::DOUBLE END AS identified
+      THEN (sum(p.gmv - p.gmv_anonymous) OVER so_far)::DOUBLE END AS identified,
+    coalesce(p.pf_range, p.pf_entrance) IS NOT NULL
+      OR greatest(p.pv, p.completed_orders, p.cancelled_amount) > 0 AS recorded
   FROM primary_metrics AS p LEFT JOIN came AS c USING (event_date) LEFT JOIN paid AS b USING (event_date)
   WHERE p.venue_id = $venue AND p.event_date >= $first
   WINDOW so_far AS (ORDER BY p.event_date)
 )
-SELECT event_date, gmv, identified / nullif(users, 0) AS arpu, identified / nullif(payers, 0) AS arppu,
+SELECT event_date, recorded, gmv, identified / nullif(users, 0) AS arpu, identified / nullif(payers, 0) AS arppu,
   CASE WHEN identified IS NOT NULL THEN again / nullif(payers, 0) END AS repurchase_rate
 FROM totals ORDER BY event_date
 """
@@ -73,14 +78,18 @@ def picture(rows: pa.Table, con: duckdb.DuckDBPyConnection) -> str:
         shapes += _row(row, over_dates(con, row["venue_id"], row["first_date"]), top)
         top += _HEADS + _HIGH + _DATES
     if shapes:
-        shapes.append(text(_MARGIN, top, _NOTE, anchor="start", fill=_QUIET))
+        for note in (_NOTE, _WITHOUT) if any(_SHADE in shape for shape in shapes) else (_NOTE,):
+            shapes.append(text(_MARGIN, top, note, anchor="start", fill=_QUIET))
+            top += LINE
     else:
         shapes.append(text(_MARGIN, top + 8, "No venue has landed anything yet.", anchor="start"))
     return drawing(2 * _MARGIN + len(_FIGURES) * (_WIDE + _GAP) - _GAP, top + _MARGIN, shapes)
 
 
 def over_dates(con: duckdb.DuckDBPyConnection, venue_id: str, first: date) -> list[dict[str, Any]]:
-    """`event_date` and the figures of a window that begins with `first`, each null where it is not known."""
+    """`event_date`, whether anything of it is `recorded`, and the figures of a window that begins with `first`, each
+    null where it is not known.
+    """
     found = con.execute(_SO_FAR, {"venue": venue_id, "first": first})
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -88,13 +97,19 @@ def over_dates(con: duckdb.DuckDBPyConnection, venue_id: str, first: date) -> li
 
 def _row(row: Mapping[str, Any], dates: Sequence[Mapping[str, Any]], top: float) -> Iterator[str]:
     window = _WINDOWS.get(row["window_name"], row["window_name"])
-    title = f"{row['venue_id']}, {window}, from {_day(row['first_date'])}: {row['dates']} dates with figures"
+    title = f"{row['venue_id']}, {window}, from {_day(row['first_date'])}: figures of {row['dates']} dates"
+    if without := sum(not at["recorded"] for at in dates):
+        title += f", {without} of them without records"
     yield text(_MARGIN, top + 6, title, anchor="start", bold=True, size=_TITLE)
     for n, name in enumerate(_FIGURES):
         left = _MARGIN + n * (_WIDE + _GAP)
         unit = "" if name == "repurchase_rate" else f" {row['currency']}"
         yield text(left, top + 30, registry()[name].label.en, anchor="start", fill=_QUIET)
         yield text(left, top + 48, _written(name, row[name], unit), anchor="start", bold=True, size=_TITLE)
+        if without:
+            step = _WIDE / len(dates)
+            shaded = (n for n, at in enumerate(dates) if not at["recorded"])
+            yield area([(left + n * step, top + _HEADS, step, _HIGH) for n in shaded], _SHADE)
         yield from _chart([(at["event_date"], at[name]) for at in dates], left, top + _HEADS, columns=name == "gmv")
 
 

@@ -81,8 +81,8 @@ def outline(tree: Mapping[str, Any], wording: Wording = Wording()) -> Branch:
     return branch(1, "")
 
 
-def forest(trees: Iterable[tuple[str, Mapping[str, Any], Wording]]) -> str:
-    """Trees below each other, each with its title and its words."""
+def forest(trees: Iterable[tuple[str, Mapping[str, Any], Wording]], note: str = "") -> str:
+    """Trees below each other, each with its title and its words; `note` at the end."""
     shapes: list[str] = []
     top, width = float(_MARGIN), 400.0
     for title, tree, wording in trees:
@@ -95,6 +95,9 @@ def forest(trees: Iterable[tuple[str, Mapping[str, Any], Wording]]) -> str:
         top += levels * _HIGH + 4 * LINE + 3 * _MARGIN
     if not shapes:
         shapes.append(text(_MARGIN, top, "There is no bandit on this date.", anchor="start"))
+    elif note:
+        shapes.append(text(_MARGIN, top, note, anchor="start"))
+        width = max(width, 2 * _MARGIN + len(note) * CHARACTER)
     return drawing(width, top + _MARGIN, shapes)
 
 

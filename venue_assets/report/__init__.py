@@ -5,7 +5,7 @@ figures.py          metrics, asked through the semantic layer, with the days tha
 losses.py           what did not arrive, and so which dates are damaged
 people.py trials.py trust.py
                     what the registry cannot say, from published tables
-findings.py comparisons.py trial_findings.py
+findings.py comparisons.py trial_findings.py trust_findings.py
                     sentences computed from figures: titles of charts, headlines
 charts.py           how figures are drawn (Altair)
 sections/           figures, findings and charts put together, section by section

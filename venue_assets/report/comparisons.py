@@ -103,7 +103,7 @@ _CAUSES: Final[Mapping[Cause, tuple[str, str]]] = {
     "offline": ("gateway off line", "网关离线"),
     "silent": ("a device silent", "有设备沉默"),
     "refused": ("a segment refused", "有段被拒"),
-    "gaps": ("numbers missing", "有序号缺失"),
+    "gaps": ("records never arrived", "有记录未送达"),
 }
 
 

@@ -1,7 +1,7 @@
 """What charts find, as sentences: each computed from the figures that are drawn, in both languages.
 
-What does not belong here: what figures are compared with (comparisons.py), how numbers are written (wording.py), and
-sentences that tables have already.
+What does not belong here: what figures are compared with (comparisons.py), whether the data can be trusted
+(trust_findings.py), how numbers are written (wording.py), and sentences that tables have already.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from venue_assets.report.figures import SETTLED, Figure, Row
+from venue_assets.report.figures import SETTLED, Row
 from venue_assets.report.people import LONGEST, STEP, Occupancy, Segments
 from venue_assets.report.subject import Subject, Venue
-from venue_assets.report.trust import Trust
 from venue_assets.report.wording import Words
 from venue_assets.semantic_layer.metrics import Metric
 
+_TENTHS_BELOW: Final = 10
 _STEPS: Final = {
     "pf_range": ("passer-by", "passers-by", " 人路过"),
     "pf_entrance": ("person walked in", "people walked in", " 人进店"),
@@ -102,9 +102,14 @@ def anonymous(words: Words, orders: int | None) -> str:
     return words(f" {n} anonymous; who paid is not in it.", f"{n}匿名，其付款人未计入。")
 
 
+def inside(words: Words, people: float) -> str:
+    """How many people are inside: a count, or an average, of which few people have tenths."""
+    return words.number(people, 1 if people < _TENTHS_BELOW and not float(people).is_integer() else 0)
+
+
 def occupancy(words: Words, venue: Venue, peak: Row, counted: Row | None, *, several: bool) -> str:
     """When most recognised people were inside, and how many; and of everybody, where the entrance counts both ways."""
-    at, n = words.clock(peak["second"] + venue.starts), words.number(peak["inside"], 0)
+    at, n = words.clock(peak["second"] + venue.starts), inside(words, peak["inside"])
     if several:
         said = words(
             f"On average most recognised people were inside at {at}: {n}",
@@ -119,7 +124,7 @@ def occupancy(words: Words, venue: Venue, peak: Row, counted: Row | None, *, sev
 def _of_everybody(words: Words, venue: Venue, counted: Row | None) -> str:
     if counted is None:
         return ""
-    at, n = words.clock(counted["second"] + venue.starts), words.number(counted["inside"])
+    at, n = words.clock(counted["second"] + venue.starts), inside(words, counted["inside"])
     return words(f"; of everybody counted {n}, at {at}", f"；计数所有人最多 {n} 人（{at}）")
 
 
@@ -336,70 +341,6 @@ def moves(words: Words, found: Segments, named: Mapping[str, str]) -> str:
         f"{n} changed segment since {since}; the largest move, of {of}, is from {_lower(named[top['previous']])} to "
         f"{_lower(named[top['segment']])}",
         f"自{since}以来 {n}改变分群，最多的一种为{named[top['previous']]}到{named[top['segment']]}（{of} 人）",
-    )
-
-
-def trust(words: Words, found: Trust) -> tuple[str, bool]:
-    """What to think of the data, and whether that is good."""
-    if not found.streams:
-        return words("Nothing landed on these dates.", "这些日期没有数据落地。"), False
-    part = words.percent(found.quarantined / found.landed) if found.landed else words.percent(0)
-    conserved = (
-        words("Every landed line is accounted for", "落地的每一行都有去向")
-        if found.conserved
-        else words("Landed lines are not all accounted for", "有落地行去向不明")
-    )
-    said = words(f"{conserved}; {part} were set aside", f"{conserved}；{part} 被隔离")
-    wrong = []
-    if found.refused:
-        wrong.append(words.count(len(found.refused), "segment refused", "segments refused", " 个段被拒"))
-    if found.missing:
-        wrong.append(missing(words, found.gaps))
-    if found.missing_dates:
-        wrong.append(
-            words.count(len(found.missing_dates), "date without records", "dates without records", " 个日期无记录")
-        )
-    if found.devices:
-        silent = len({(row["venue_id"], row["device_id"], row["stream"]) for row in found.devices})
-        wrong.append(words.count(silent, "silent device", "silent devices", " 台设备沉默"))
-    if wrong:
-        return said + words(f"; {words.listed(wrong)}.", f"；{words.listed(wrong)}。"), False
-    return said + words("; nothing is missing and every device spoke.", "；没有缺失，设备均有上报。"), found.conserved
-
-
-def missing(words: Words, gaps: Sequence[Row]) -> str:
-    """How many numbers are missing, of which dates, and what of it an earlier date has told already."""
-    n = words.number(sum(gap["missing"] for gap in gaps))
-    days = words.listed([words.short_day(day) for day in sorted({gap["day"] for gap in gaps})])
-    told, known = [gap for gap in gaps if gap["before"]], ""
-    if told:
-        part = "" if len(told) == len(gaps) else words.number(sum(gap["missing"] for gap in told))
-        since = words.day(min(gap["before"] for gap in told))
-        known = words(
-            f"; {f'{part} of them ' if part else ''}not new: told since {since}",
-            f"；{f'其中 {part} 个' if part else ''}并非新增，自{since}已告知",
-        )
-    return words(f"{n} numbers missing (of {days}{known})", f"{n} 个序号缺失（属于{days}{known}）")
-
-
-def agreement(words: Words, name: str, figure: Figure) -> str:
-    """How far terminals and entrance counts agree."""
-    share = figure.value
-    if figure.suppressed:
-        return words(f"{name}: withheld.", f"{name}：不公布。")
-    if share is None:
-        return words(f"{name}: cannot be compared, one of the two is absent.", f"{name}：两者缺一，无法比较。")
-    said = words.percent(share)
-    if figure.estimated:
-        said += words(" (estimated)", "（估计值）")
-    if share > 1.02:
-        return words(
-            f"{name}: more entries at terminals than were counted ({said}); the counters miss people.",
-            f"{name}：终端进入多于计数（{said}），计数器有遗漏。",
-        )
-    return words(
-        f"{name}: terminals recognised {said} of the entries that were counted.",
-        f"{name}：终端识别了计数进入的 {said}。",
     )
 
 

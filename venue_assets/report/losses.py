@@ -31,8 +31,8 @@ Ask = Callable[[str], list[Row]]
 
 
 def silent(ask: Ask, dates: str, first: date, last: date, own: str = "true") -> list[Row]:
-    """Devices without a record on a date, or silent before their venue was: `event_date`, `venue_id`, `device_id`,
-    `stream`, `last_heard`.
+    """Devices without a record on a date, or silent before their venue was: `event_date`, `venue_id`, `venue`,
+    `device_id`, `stream`, `last_heard`. A date of which the venue has no record at all is not among them.
 
     `dates` is a condition on `event_date`, `first` and `last` bound it; `own` is one on venue `v` and `event_date`.
     """
@@ -40,7 +40,7 @@ def silent(ask: Ask, dates: str, first: date, last: date, own: str = "true") -> 
 
 
 def without_records(ask: Ask, dates: str, first: date, last: date, own: str = "true") -> list[Row]:
-    """Dates on which a venue that has records on others has none of any stream: `venue_id`, `event_date`."""
+    """Dates on which a venue that has figures has no record of any stream: `venue_id`, `venue`, `event_date`."""
     return ask(_WITHOUT.format(judged=_judged(dates, first, last, own)))
 
 
@@ -145,21 +145,21 @@ days AS (
   SELECT day::DATE AS event_date FROM range(DATE '{first}', DATE '{last}' + 1, INTERVAL 1 DAY) AS d(day)
 ),
 judged AS (
-  SELECT v.venue_id, event_date,
+  SELECT v.venue_id, v.venue, event_date,
     (SELECT count(*) FROM heard AS h WHERE h.venue_id = v.venue_id AND h.event_date = days.event_date) > 0
       AS has_records,
-    (SELECT count(*) FROM heard AS h WHERE h.venue_id = v.venue_id) > 0 AS ever
+    v.venue_id IN (SELECT venue_id FROM metrics.primary_metrics) AS ever
   FROM star.dim_venue AS v, days WHERE v.opened_on <= event_date AND {dates} AND {own}
 )
 """
-_WITHOUT: Final = "{judged} SELECT venue_id, event_date FROM judged WHERE NOT has_records AND ever ORDER BY ALL"
+_WITHOUT: Final = "{judged} SELECT venue_id, venue, event_date FROM judged WHERE NOT has_records AND ever ORDER BY ALL"
 # A counter reports always, so it is silent when it stops an hour before the venue does: before any other device that
 # people make speak or, where there is none, before the gateway. A terminal speaks of who comes, so it is silent when
 # many were counted or sold to an hour and more after it stopped. Who orders decides when a till speaks, so a till is
 # silent only without any record.
 _SILENT: Final = """{judged},
 spoken AS (
-  SELECT d.venue_id, d.device_id, d.stream, j.event_date, h.last_heard,
+  SELECT d.venue_id, j.venue, d.device_id, d.stream, j.event_date, h.last_heard,
     (SELECT max(o.last_heard) FROM heard AS o WHERE o.venue_id = j.venue_id AND o.event_date = j.event_date
       AND o.device_id <> d.device_id
       AND o.stream IN ('boundary_counts', 'entrance_counts', 'face_visits', 'orders')) AS others,
@@ -175,7 +175,7 @@ people AS (
   UNION ALL
   SELECT event_date, venue_id, local_time, 1 FROM clean.orders
 )
-SELECT event_date, venue_id, device_id, stream, last_heard
+SELECT event_date, venue_id, venue, device_id, stream, last_heard
 FROM spoken AS s
 WHERE last_heard IS NULL
   OR (stream IN ('boundary_counts', 'entrance_counts') AND last_heard < coalesce(others, gateway) - INTERVAL 1 HOUR)

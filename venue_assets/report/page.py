@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from venue_assets.publish.names import DICTIONARY_PAGES, FRONT_PAGES
-from venue_assets.report import comparisons, findings, vega
+from venue_assets.report import comparisons, findings, trust_findings, vega
 from venue_assets.report.blocks import Block, Definition, Page, VenuePart
 from venue_assets.report.figures import Asker, Figure
 from venue_assets.report.losses import whole
@@ -69,7 +69,7 @@ def render(
 def _page(words: Words, asker: Asker) -> Page:
     subject = asker.subject
     found = trust(asker)
-    said, good = findings.trust(words, found)
+    said, good = trust_findings.trust(words, found)
     missing = {
         v.venue_id: [row["event_date"] for row in found.missing_dates if row["venue_id"] == v.venue_id]
         for v in subject.venues

@@ -124,18 +124,16 @@ def effect(words: Words, trial: Trial, row: Row, written: str) -> str:
             "没有一组与对照组有可见差异：区间均包含 0",
         )
     else:
-        said = words(
-            f"Arm {row['arm']} against {row['control']}: {written}",
-            f"{quoted(row['arm'])}对比{quoted(row['control'])}：{written}",
-        )
+        arm, control = (words(*quoted(row[side])) for side in ("arm", "control"))
+        said = words(f"{arm} against {control}: {written}", f"{arm}对比{control}：{written}")
     return said if trial.is_randomised else said + words("; not randomised", "；非随机")
 
 
 def shares(words: Words, trial: Trial, arm: str) -> str:
     """What the plan of the next date gives an arm, and what the gateway really gave it on the last date."""
     on = words.day(trial.planned[0]["day"])
-    share = words.percent(total_shares(trial.planned)[arm], 0)
-    said = words(f"{arm} is to get {share} on {on}", f"{on}计划将 {share} 分给{quoted(arm)}")
+    share, name = words.percent(total_shares(trial.planned)[arm], 0), words(*quoted(arm))
+    said = words(f"{name} is to get {share} on {on}", f"{on}计划将 {share} 分给{name}")
     if not trial.given:
         return said + words("; nothing was assigned yet", "；尚未分配")
     last = trial.given[-1]["assigned_on"]
@@ -164,7 +162,8 @@ def shares_note(words: Words, trial: Trial, arm: str) -> str:
     before = total_shares(trial.planned_before)
     if arm in before:
         on, share = words.day(trial.planned_before[0]["day"]), words.percent(before[arm], 0)
-        note += words(f" For {on}, {share} had been planned for {arm}.", f"{on}曾计划将 {share} 分给{quoted(arm)}。")
+        name = words(*quoted(arm))
+        note += words(f" For {on}, {share} had been planned for {name}.", f"{on}曾计划将 {share} 分给{name}。")
     dates = {row["assigned_on"] for row in trial.given}
     followed = {row["assigned_on"] for row in trial.given if row["by_plan"]}
     if dates and not followed:

@@ -25,10 +25,10 @@ class Trust:
     refused: list[Row]
     """`event_date`, `stream`, `segment`, `reason`, `remedy`."""
     devices: list[Row]
-    """`venue_id`, `device_id`, `stream`, `first`, `last`, `last_heard`: who recorded nothing on these dates (then
-    nothing was heard), or fell silent on the one date."""
+    """`venue_id`, `venue`, `device_id`, `stream`, `first`, `last`, `last_heard`: who recorded nothing on these dates
+    (then nothing was heard), or fell silent on the one date."""
     missing_dates: list[Row]
-    """`venue_id`, `event_date`: dates on which a venue has no record of any stream."""
+    """`venue_id`, `venue`, `event_date`: dates on which a venue has no record of any stream."""
     gaps: list[Row]
     """Gaps in the numbers, each once: `stream`, `missing`, `day` (the date that it belongs to) and `before`, the
     earlier date that told it first; none where these dates are the first to tell it."""
@@ -63,9 +63,12 @@ def trust(asker: Asker) -> Trust:
     """Look at the raw and clean tables of the subject's dates."""
     dates = asker.subject.dates
     found = _gaps(asker)
-    landed = [
-        row | {"missing": sum(gap["missing"] for gap in found if gap["stream"] == row["stream"])}
-        for row in asker.rows(_LANDED.format(dates=dates, clean=_union(_CLEAN, dates)))
+    landed = {row["stream"]: row for row in asker.rows(_LANDED.format(dates=dates, clean=_union(_CLEAN, dates)))}
+    nothing = {"landed": 0, "clean": 0, "quarantined": 0}
+    streams = [
+        {"stream": stream, **landed.get(stream, nothing)}
+        | {"missing": sum(gap["missing"] for gap in found if gap["stream"] == stream)}
+        for stream in sorted({*landed, *(gap["stream"] for gap in found)})
     ]
     reasons = asker.rows(
         f"SELECT reason, count(*) AS lines FROM raw.quarantine WHERE {dates} GROUP BY reason ORDER BY lines DESC, "
@@ -79,7 +82,7 @@ def trust(asker: Asker) -> Trust:
         else f"SELECT event_date, stream, segment, reason, remedy FROM raw.refused_segments WHERE {dates} ORDER BY ALL"
     )
     judged = (asker.rows, dates, asker.subject.first, asker.subject.last, _own(asker))
-    return Trust(landed, reasons, refused, _joined(silent(*judged)), without_records(*judged), found)
+    return Trust(streams, reasons, refused, _joined(silent(*judged)), without_records(*judged), found)
 
 
 def _gaps(asker: Asker) -> list[Row]:
@@ -130,5 +133,4 @@ SELECT l.stream, l.n AS landed, coalesce(c.n, 0) AS clean, coalesce(q.n, 0) AS q
 FROM (SELECT stream, sum(rows)::BIGINT AS n FROM raw.landed_segments WHERE {dates} GROUP BY stream) AS l
 LEFT JOIN ({clean}) AS c ON c.stream = l.stream
 LEFT JOIN (SELECT stream, count(*) AS n FROM raw.quarantine WHERE {dates} GROUP BY stream) AS q ON q.stream = l.stream
-ORDER BY l.stream
 """

@@ -69,7 +69,7 @@ def _verdict(words: Words, trial: Trial, currency: str) -> Verdict:
         f"{words.days(trial.first_date, trial.last_date)}",
     )
     first = trial.deciding
-    sentences = [_begun(words, trial, row) for row in trial.verdicts]
+    sentences = [_begun(words, row) for row in trial.verdicts]
     blocks = [
         block
         for block in (
@@ -80,16 +80,14 @@ def _verdict(words: Words, trial: Trial, currency: str) -> Verdict:
         )
         if block
     ]
-    glance = _begun(words, trial, first) if first else words("No figures yet.", "尚无数据。")
+    glance = _begun(words, first) if first else words("No figures yet.", "尚无数据。")
     glance += findings.pace_in_short(words, trial)
     return Verdict(trial.experiment_id, badge, _TONES[trial.outcome], glance, sentences, about, blocks)
 
 
-def _begun(words: Words, trial: Trial, row: Row) -> str:
-    """The conclusion of a row with a capital; the name of an arm, which may begin it, keeps its own."""
+def _begun(words: Words, row: Row) -> str:
+    """The conclusion of a row, begun with a capital."""
     said = typeset(row[words("conclusion", "conclusion_zh")])
-    if said.startswith(tuple(f"{arm} {verb} " for arm in trial.arms for verb in ("beats", "against"))):
-        return f"Arm {said}"
     return said[:1].upper() + said[1:]
 
 

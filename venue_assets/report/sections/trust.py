@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from venue_assets.report import charts, findings
+from venue_assets.report import charts, trust_findings
 from venue_assets.report.blocks import Block, Table
 from venue_assets.report.figures import Figure
 from venue_assets.report.sections.parts import empty, links, table
@@ -124,7 +124,7 @@ def _agreement(words: Words, shares: list[tuple[str, Figure]]) -> Block:
     title = words("Entrance counts against terminals", "入口计数与识别终端")
     if not shares:
         return empty(title, words("No venue has both of them.", "没有同时具备两者的场所。"))
-    lines = [findings.agreement(words, name, figure) for name, figure in shares]
+    lines = [trust_findings.agreement(words, name, figure) for name, figure in shares]
     return Block(title, words(" ", "").join(lines), links(words, "recognition_share"), is_empty=True)
 
 
@@ -158,12 +158,16 @@ def _refused(words: Words, found: Trust, stream: Callable[[str], str]) -> Block:
 def _missing(words: Words, found: Trust) -> Block:
     of: dict[str, list[str]] = {}
     for row in found.missing_dates:
-        of.setdefault(row["venue_id"], []).append(words.short_day(row["event_date"]))
+        of.setdefault(row["venue"], []).append(words.short_day(row["event_date"]))
     columns = [words("Venue", "场所"), words("Dates", "日期")]
     n = words.count(len(found.missing_dates), "date", "dates", " 个日期")
     return Block(
         words(f"{n} without any record of a venue", f"{n}某场所没有任何记录"),
-        words("Figures over these dates do not hold them.", "跨这些日期的指标不含这些日期。"),
+        words(
+            "Nothing came from there: the gateway was off line, or the venue was closed. What happened then is in no "
+            "figure.",
+            "没有任何数据送达：网关离线，或场所关闭。当时的情况不在任何指标中。",
+        ),
         table=Table(columns, [[venue, words.listed(days)] for venue, days in of.items()]), open_table=True,
     )  # fmt: skip
 
@@ -196,7 +200,7 @@ def _silent(words: Words, found: Trust, stream: Callable[[str], str]) -> Block:
     rows = [
         [
             words.short_day(r["first"]) if r["first"] == r["last"] else words.days(r["first"], r["last"]),
-            r["venue_id"],
+            r["venue"],
             r["device_id"],
             stream(r["stream"]),
             f"{words.short_day(r['last_heard'].date())}, {r['last_heard']:%H:%M}"

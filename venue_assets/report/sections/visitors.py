@@ -107,9 +107,7 @@ def _occupancy(words: Words, asker: Asker, venue: Venue, figures: Mapping[str, F
         | {
             "series": series,
             "clock": words.clock(row["second"] + venue.starts),
-            "figure": words.withheld
-            if row["inside"] is None
-            else words.number(row["inside"], 0 if float(row["inside"]).is_integer() else 1),
+            "figure": words.withheld if row["inside"] is None else findings.inside(words, row["inside"]),
         }
         for series, of in ((recognised, line), (counted, found.counted))
         for row in of

@@ -93,16 +93,15 @@ def _compared(days: pl.DataFrame) -> Iterator[dict[str, Any]]:
 def _sentences(
     shown: Shown, activity: str, earlier: list[str], n: tuple[int, int], found: Effect | NotComputable
 ) -> tuple[str, str]:
-    kpi, kpi_zh = shown.label
-    others, others_zh = (
-        ", ".join(earlier) or "days without an activity",
-        "、".join(map(quoted, earlier)) or "无活动的日子",
-    )
+    (kpi, kpi_zh), (activity, activity_zh) = shown.label, quoted(activity)
+    names = list(map(quoted, earlier))
+    others = ", ".join(name for name, _ in names) or "days without an activity"
+    others_zh = "、".join(name_zh for _, name_zh in names) or "无活动的日子"
     if isinstance(found, NotComputable):
         why, why_zh = _WHY[found.cause]
         return (
             f"not randomised: {activity} cannot be compared with {others} in {kpi}: {why}.",
-            f"并非随机试验：{quoted(activity)}的{kpi_zh}无法与{others_zh}比较：{why_zh}。",
+            f"并非随机试验：{activity_zh}的{kpi_zh}无法与{others_zh}比较：{why_zh}。",
         )
     low, high = (shown.number(end) for end in found.interval)
     level = f"{100 * (1 - found.alpha):.3g}"
@@ -117,7 +116,7 @@ def _sentences(
     )
     mean, other_mean, difference = shown.values(1, found)
     zh = (
-        f"并非随机试验：按相同星期几比较，{quoted(activity)}的{kpi_zh}{than_zh}{others_zh}：每天 {mean} 对 "
+        f"并非随机试验：按相同星期几比较，{activity_zh}的{kpi_zh}{than_zh}{others_zh}：每天 {mean} 对 "
         f"{other_mean}，{difference}（{level}% 置信区间 {low} 至 {high}），{n[0]} 与 {n[1]} 天；"
         "这些日子之间的其他差异也包含在内。"
     )

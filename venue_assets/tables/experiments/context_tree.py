@@ -120,16 +120,24 @@ def compute(con: duckdb.DuckDBPyConnection, day: date) -> pa.Table:
 
 
 def picture(rows: pa.Table, _con: object = None) -> str:
-    """The trees; of one of effects neither means nor p-values, for there may be no verdict of its experiment yet."""
+    """The trees; of one of effects neither means nor p-values, for there may be no verdict of its experiment yet.
+
+    Verdicts are no input of this table, lest one that fails holds up the shares of the next date.
+    """
+    drawn = rows.to_pylist()
     untold = Wording(mean=None, tests=False)
-    return forest(
+    trees = (
         (
             f"{row['experiment_id']}: {row['target']}, fitted on {row['fitted_on']}",
             json.loads(row["tree"]),
             Wording() if row["target"] == "reward" else untold,
         )
-        for row in rows.to_pylist()
+        for row in drawn
     )
+    return forest(trees, _UNTOLD if any(row["target"] != "reward" for row in drawn) else "")
+
+
+_UNTOLD: Final = "Effects are told once there is a verdict: by venue experiment show and in the report."
 
 
 _SCHEMA: Final = pa.schema(

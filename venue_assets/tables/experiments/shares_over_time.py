@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from venue_assets.pictures.shares import Chart, Panel
-from venue_assets.tables.experiments.wording import unit_words
+from venue_assets.tables.experiments.wording import quoted, unit_words
 
 _GIVEN: Final = """
 SELECT s.experiment_id, s.leaf, s.assigned_on, s.arm, (s.units + s.refused)::BIGINT AS units
@@ -80,18 +80,19 @@ def _weighted(plans: Sequence[Mapping[str, float]], forecasts: Sequence[int]) ->
 def _finding(units: str, next_date: date, together: Panel, plans: Sequence[Mapping[str, float]]) -> str:
     known = sorted(together.given.items())
     leading = _leading(together.planned)
+    named = [quoted(arm)[0] for arm in leading]
     share, of = _percent(together.planned[leading[0]]), f"of the {units} planned for {next_date}"
     if len(leading) == len(together.planned):
         said = f"no arm leads, each gets {share} {of}"
     elif len(leading) > 1:
-        said = f"arms {' and '.join(leading)} lead, each with {share} {of}"
+        said = f"arms {' and '.join(named)} lead, each with {share} {of}"
     elif not known:
-        said = f"nothing is known of the arms yet, arm {leading[0]} begins with {share} {of}"
+        said = f"nothing is known of the arms yet, arm {named[0]} begins with {share} {of}"
     else:
         day, of_arm = known[0]
         first, now = of_arm.get(leading[0], 0) / sum(of_arm.values()), together.planned[leading[0]]
         way = "as" if _percent(first) == share else "up from" if now > first else "down from"
-        said = f"arm {leading[0]} leads with {share} {of}, {way} {_percent(first)} on {day}"
+        said = f"arm {named[0]} leads with {share} {of}, {way} {_percent(first)} on {day}"
     others = sum(not set(leading) & set(_leading(plan)) for plan in plans)
     if others:
         said += f"; another arm leads in {others} of {len(plans)} groups"

@@ -26,9 +26,9 @@ def kpi_label(kpi: str) -> tuple[str, str]:
     return label.en if label.en[1:2].isupper() else label.en[:1].lower() + label.en[1:], label.zh
 
 
-def quoted(name: str) -> str:
-    """An id of the site within a Chinese sentence: it is in another script, and the site has no Chinese name of it."""
-    return f"「{name}」"
+def quoted(name: str) -> tuple[str, str]:
+    """An id of the site within a sentence, in English and Chinese: it may be any word, as "none" or "control"."""
+    return f"“{name}”", f"「{name}」"
 
 
 def unit_words(unit: str) -> tuple[str, str]:
@@ -98,32 +98,33 @@ class Gate:
 def running(trial: Trial, gate: Gate, counts: tuple[int, int], names: tuple[str, str]) -> tuple[str, str]:
     """Before the verdict: counts, and how long it will take. `gate` is that of the arm that lacks most."""
     en, zh = unit_words(trial.unit)
-    (arm, control), (n_arm, n_control) = names, counts
+    (arm, arm_zh), (control, control_zh) = map(quoted, names)
+    (least, least_zh), (n_arm, n_control) = quoted(gate.arm), counts
     if gate.required_n is None:
         needed, needed_zh = "how many are needed is not known yet", "尚不知需要多少"
     else:
-        needed = f"{gate.required_n:,} needed in arm {gate.arm}"
-        needed_zh = f"{quoted(gate.arm)}组共需 {gate.required_n:,} {zh}"
+        needed = f"{gate.required_n:,} needed in arm {least}"
+        needed_zh = f"{least_zh}组共需 {gate.required_n:,} {zh}"
     days, days_zh = _days(gate)
     return (
         f"no verdict yet: {n_arm:,} and {n_control:,} {en} with {arm} and {control}, {needed}{days}.",
-        f"尚无结论：{quoted(arm)}与{quoted(control)}各有 {n_arm:,} 与 {n_control:,} {zh}，{needed_zh}{days_zh}。",
+        f"尚无结论：{arm_zh}与{control_zh}各有 {n_arm:,} 与 {n_control:,} {zh}，{needed_zh}{days_zh}。",
     )
 
 
 def not_enough(trial: Trial, gate: Gate) -> tuple[str, str]:
     """The last date came first."""
-    en, zh = unit_words(trial.unit)
+    (en, zh), (arm, arm_zh) = unit_words(trial.unit), quoted(gate.arm)
     if gate.samples_needed is None:
         return (
-            f"not enough samples: how many are needed cannot be said, because {gate.arm} or the control has fewer than "
+            f"not enough samples: how many are needed cannot be said, because {arm} or the control has fewer than "
             f"two {en}, or all their rewards are alike.",
-            f"样本不足：无法得知需要多少，因为{quoted(gate.arm)}组或对照组的样本不足两个，或数值全都相同。",
+            f"样本不足：无法得知需要多少，因为{arm_zh}组或对照组的样本不足两个，或数值全都相同。",
         )
     days, days_zh = _days(gate)
     return (
-        f"not enough samples: {gate.samples_needed:,} more {en} in arm {gate.arm}{days}.",
-        f"样本不足：{quoted(gate.arm)}组还差 {gate.samples_needed:,} {zh}{days_zh}。",
+        f"not enough samples: {gate.samples_needed:,} more {en} in arm {arm}{days}.",
+        f"样本不足：{arm_zh}组还差 {gate.samples_needed:,} {zh}{days_zh}。",
     )
 
 
@@ -141,8 +142,9 @@ def _days(gate: Gate) -> tuple[str, str]:
 def withheld(trial: Trial, p_value: float, counts: list[tuple[str, int]]) -> tuple[str, str]:
     """The arms did not get the units that they were meant to get."""
     en, zh = unit_words(trial.unit)
-    listed = ", ".join(f"{n:,} with {arm}" for arm, n in counts)
-    listed_zh = "，".join(f"{quoted(arm)}组 {n:,}" for arm, n in counts)
+    given = [(*quoted(arm), n) for arm, n in counts]
+    listed = ", ".join(f"{n:,} with {arm}" for arm, _, n in given)
+    listed_zh = "，".join(f"{arm_zh}组 {n:,}" for _, arm_zh, n in given)
     p = _p_value(p_value)
     return (
         f"withheld: the arms did not get the {en} that they were meant to get ({listed}; sample ratio {p}, at least "
@@ -168,7 +170,7 @@ def verdict(
     level, p = f"{100 * (1 - found.alpha):.3g}", _p_value(p_value)
     (n_arm, n_control), (unit, unit_zh) = counts, unit_words(trial.unit)
     (kpi, kpi_zh), (decides, decides_zh) = shown.label, kpi_label(trial.kpi)
-    claim, claim_zh = _claim(trial, *names, better)
+    claim, claim_zh = _claim(trial, names, better)
     arm, control, difference = shown.values(0, found)
     en = (
         f"{claim}: {kpi} {arm} against {control}, {difference} "
@@ -204,15 +206,17 @@ def verdict(
 
 def not_stated(kpi: str, names: tuple[str, str], why: NotComputable) -> tuple[str, str]:
     """All gates held, and still there is nothing to compare."""
-    (arm, control), (label, label_zh) = names, kpi_label(kpi)
+    (arm, arm_zh), (control, control_zh) = map(quoted, names)
+    label, label_zh = kpi_label(kpi)
     return (
         f"{arm} against {control}: no effect on {label} can be stated. {why.reason}",
-        f"{quoted(arm)}对{quoted(control)}：无法给出对{label_zh}的影响。{_REASONS_ZH[why.cause]}",
+        f"{arm_zh}对{control_zh}：无法给出对{label_zh}的影响。{_REASONS_ZH[why.cause]}",
     )
 
 
-def _claim(trial: Trial, arm: str, control: str, better: bool | None) -> tuple[str, str]:
+def _claim(trial: Trial, names: tuple[str, str], better: bool | None) -> tuple[str, str]:
     """What the numbers behind it amount to: None is no difference."""
+    (arm, arm_zh), (control, control_zh) = both = tuple(map(quoted, names))
     if trial.kind == "before_after":
         after, after_zh = {
             True: ("higher than", "高于"),
@@ -221,12 +225,12 @@ def _claim(trial: Trial, arm: str, control: str, better: bool | None) -> tuple[s
         }[better]
         return (
             f"not randomised: {arm} is {after} {control} on the same weekdays",
-            f"并非随机试验：按相同星期几比较，{quoted(arm)}{after_zh}{quoted(control)}",
+            f"并非随机试验：按相同星期几比较，{arm_zh}{after_zh}{control_zh}",
         )
     if better is None:
-        return f"no difference between {arm} and {control} is shown", f"未见{quoted(arm)}与{quoted(control)}有差异"
-    winner, loser = (arm, control) if better else (control, arm)
-    return f"{winner} beats {loser}", f"{quoted(winner)}优于{quoted(loser)}"
+        return f"no difference between {arm} and {control} is shown", f"未见{arm_zh}与{control_zh}有差异"
+    (winner, winner_zh), (loser, loser_zh) = both if better else both[::-1]
+    return f"{winner} beats {loser}", f"{winner_zh}优于{loser_zh}"
 
 
 def _p_value(p: float) -> str:
