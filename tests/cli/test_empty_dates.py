@@ -40,9 +40,30 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def copied(home: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(home, folder / "home", symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def computed_nevertheless(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A date for which nothing landed is computed, too: the Dagster UI computes what it is told to."""
+    root = copied(landed, tmp_path_factory.mktemp("nevertheless"))
+    with open_instance(Home(root)) as instance:
+        assert in_the_ui(Home(root), instance, [date.fromisoformat(BEYOND)])[0].success
+    return root
+
+
+@pytest.fixture(scope="module")
+def all_computed(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All three days are computed."""
+    root = copied(landed, tmp_path_factory.mktemp("all"))
+    done(root, "materialize", f"{CLOSED}...{LAST}")
+    return root
+
+
 @pytest.fixture
 def home(landed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(landed, tmp_path / "home", symlinks=True))
+    return copied(landed, tmp_path)
 
 
 def dates_of(home: Path, *source: str) -> list[str]:
@@ -84,10 +105,10 @@ def test_a_date_on_which_an_experiment_matures_is_computed_although_nothing_land
     is_refused(venue(home, "materialize", "2026-01-15"), "nothing landed for 2026-01-15")
 
 
-def test_a_date_that_was_computed_nevertheless_is_shown_and_withdrawn(home: Path) -> None:
-    """The Dagster UI computes what it is told to."""
-    with open_instance(Home(home)) as instance:
-        assert in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)])[0].success
+def test_a_date_that_was_computed_nevertheless_is_shown_and_withdrawn(
+    computed_nevertheless: Path, tmp_path: Path
+) -> None:
+    home = copied(computed_nevertheless, tmp_path)
     assert dates_of(home) == dates_of(home, "--published") == [DAY, BEYOND]
     said = done(home, "status", BEYOND)
     assert "nothing landed for it" in said
@@ -125,9 +146,10 @@ def test_a_date_is_not_withdrawn_while_a_run_computes_it(home: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["half of the tables", "no table"])
-def test_a_withdrawal_that_was_cut_off_is_told_and_finished_by_the_same_command(home: Path, left: str) -> None:
-    with open_instance(Home(home)) as instance:
-        assert in_the_ui(Home(home), instance, [date.fromisoformat(BEYOND)])[0].success
+def test_a_withdrawal_that_was_cut_off_is_told_and_finished_by_the_same_command(
+    computed_nevertheless: Path, tmp_path: Path, left: str
+) -> None:
+    home = copied(computed_nevertheless, tmp_path)
     partitions = sorted((home / "lake").glob(f"*/event_date={BEYOND}"))
     for partition in partitions[:20] if left == "half of the tables" else partitions:
         shutil.rmtree(partition)
@@ -180,9 +202,9 @@ def test_a_landing_of_which_nothing_is_there_costs_no_figures(home: Path) -> Non
 
 
 @pytest.fixture
-def without_orders(home: Path) -> Path:
+def without_orders(all_computed: Path, tmp_path: Path) -> Path:
     """All three days are computed; then the orders of the second landed one are taken away."""
-    done(home, "materialize", f"{CLOSED}...{LAST}")
+    home = copied(all_computed, tmp_path)
     (home / "landing" / "orders" / f"event_date={LAST}").rename(home / "elsewhere")
     return home
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +21,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tests.cli.commands import DAY, RANGE, SCRIPT, Ended, done, empty_home, files, is_refused, venue
+from tests.cli.commands import DAY, RANGE, ROOT, SCRIPT, Ended, done, empty_home, files, is_refused, venue
 from venue_assets.cli import disk
 from venue_assets.home import Home
 from venue_assets.lake.engine import Engine
@@ -138,11 +140,12 @@ def test_a_damaged_file_of_another_date_that_keeps_one_from_being_published_is_n
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
-def unprivileged(home: Path, line: str) -> Ended:
-    """A command of somebody for whom permissions hold: root reads everything."""
-    command = [*(UNPRIVILEGED if os.geteuid() == 0 else []), SCRIPT, *line.split()]
-    ended = subprocess.run(command, env={**os.environ, "VENUE_DATA": str(home)}, capture_output=True, text=True)
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+def unprivileged(home: Path, *lines: str) -> list[Ended]:
+    """Commands of somebody for whom permissions hold: root reads everything. One process runs all of them."""
+    python = [*(UNPRIVILEGED if os.geteuid() == 0 else []), sys.executable, "-m", "tests.cli.commands", home]
+    ended = subprocess.run([*python, *lines], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return [Ended(**fields) for fields in json.loads(ended.stdout)]
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root reads everything")
@@ -153,11 +156,13 @@ def test_a_landing_that_may_not_be_read_is_not_taken_for_an_empty_one(home: Path
     folder = home / "landing" / where
     folder.chmod(mode)
     try:
-        for line in ("status", f"materialize {DAY}", f"materialize {DAY} --withdraw"):
-            is_refused(unprivileged(home, line), f"error: {folder}", ": Permission denied")
-        doctor = unprivileged(home, "doctor --read-data")
+        *refused, doctor = unprivileged(
+            home, "status", f"materialize {DAY}", f"materialize {DAY} --withdraw", "doctor --read-data"
+        )
     finally:
         folder.chmod(0o755)
+    for ended in refused:
+        is_refused(ended, f"error: {folder}", ": Permission denied")
     assert files(home / "lake", home / "published") == before
     assert doctor.code == 1
     assert re.search(rf"{folder}\S* cannot be read \(Permission denied\)", doctor.out)
@@ -168,7 +173,7 @@ def test_a_landing_that_may_not_be_read_is_not_taken_for_an_empty_one(home: Path
 def test_one_segment_that_may_not_be_read_is_named_and_the_rest_is_computed(home: Path) -> None:
     segment = next((home / "landing" / "face_visits" / f"event_date={DAY}").glob("sim_riverside*.zst"))
     segment.chmod(0)
-    ended = unprivileged(home, f"materialize {DAY}")
+    (ended,) = unprivileged(home, f"materialize {DAY}")
     assert ended.code == 0, ended
     assert f"Note: 1 refused segment of {DAY}: none of its lines is in any figure; " in ended.out
     (sql,) = re.findall(r'venue query "(.+)"', ended.out)

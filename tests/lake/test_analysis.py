@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -241,38 +242,41 @@ def test_a_date_can_be_computed_alone_and_reads_only_its_window(tmp_path: Path) 
 # Scores ---------------------------------------------------------------------------------------------------------------
 
 
-def _scores(values: list[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
-    """R, F and M scores by the shipped SQL, of users with so many days since, orders and cents."""
+def _scores(*venues: list[tuple[int, int, int]]) -> list[list[tuple[Any, ...]]]:
+    """R, F and M scores by the shipped SQL, of each venue's users with so many days since, orders and cents."""
     con = duckdb.connect()
     con.execute(f"SET VARIABLE event_date = DATE '{LAST}'")
+    users = [(f"v{v:03d}", f"{u:06d}", *values) for v, of in enumerate(venues) for u, values in enumerate(of)]
+    venue_id, user_id, days, orders, cents = zip(*users, strict=True)
     rows = pa.table(
         {
-            "venue_id": ["hall"] * len(values),
-            "user_id": [f"{n:06d}" for n in range(len(values))],
-            "event_date": pa.array([LAST - r * DAY for r, _, _ in values], pa.date32()),
-            "orders": pa.array([f for _, f, _ in values], pa.int64()),
-            "amount": pa.array([Decimal(m) / 100 for _, _, m in values], pa.decimal128(18, 2)),
+            "venue_id": venue_id,
+            "user_id": user_id,
+            "event_date": pa.array([LAST - r * DAY for r in days], pa.date32()),
+            "orders": pa.array(orders, pa.int64()),
+            "amount": pa.array([Decimal(m) / 100 for m in cents], pa.decimal128(18, 2)),
         }
     )
     con.register("user_days", rows)
-    con.execute("CREATE VIEW venues AS SELECT 'hall' AS venue_id, 'EUR' AS currency")
-    return con.sql(f"SELECT r_score, f_score, m_score FROM ({catalogue()['rfm_segments'].sql})").fetchall()
+    con.execute("CREATE VIEW venues AS SELECT DISTINCT venue_id, 'EUR' AS currency FROM user_days")
+    found = con.sql(f"SELECT r_score, f_score, m_score FROM ({catalogue()['rfm_segments'].sql})").fetchall()
+    scores = iter(found)
+    return [list(islice(scores, len(of))) for of in venues]
 
 
-@pytest.mark.parametrize("first", range(1, 300, 60))
-def test_cut_points_are_exact_for_every_number_of_users(first: int) -> None:
+def test_cut_points_are_exact_for_every_number_of_users() -> None:
     """Where q * n is whole, a fraction in floating point would be off by one."""
-    for n in range(first, first + 60):
-        cuts = cut_points(list(range(1, n + 1)))
-        expected = [1 + sum(cut < v for cut in cuts) for v in range(1, n + 1)]
-        found = _scores([(v, v, v) for v in range(1, n + 1)])
-        assert found == [(6 - e, e, e) for e in expected], n
+    venues = [[(v, v, v) for v in range(1, n + 1)] for n in range(1, 301)]
+    for values, found in zip(venues, _scores(*venues), strict=True):
+        cuts = cut_points([v for v, _, _ in values])
+        expected = [1 + sum(cut < v for cut in cuts) for v, _, _ in values]
+        assert found == [(6 - e, e, e) for e in expected], len(values)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(0, 3)), min_size=1, max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_equal_values_get_equal_scores(values: list[tuple[int, int, int]]) -> None:
-    found = _scores(values)
+    (found,) = _scores(values)
     for column in range(3):
         cuts = cut_points([v[column] for v in values])
         expected = [1 + sum(cut < v[column] for cut in cuts) for v in values]
