@@ -16,7 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -31,10 +32,9 @@ from edge_collector.experiment import Experiment
 from edge_collector.gateway import Gateway
 from edge_collector.people import People
 from edge_collector.site import Venue
-from edge_collector.spool import Assigned, Capture, Entry, Spool, Stamp, Taken
+from edge_collector.spool import Capture, Entry, Spool, Stamp, Taken, Unit
 from edge_collector.tally import Tally
 
-_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _LONGEST_VISIT: Final = 128
 """Characters; it becomes part of a record's unit_id."""
 
@@ -109,14 +109,25 @@ class Assigner:
         `member_number` is who is asked for, as the terminal knows it (not needed of a venue_day); `visit` is the
         caller's name of this visit, the same when it asks again. Raises CannotAssign, SpoolFull.
         """
-        taken = self.begin(experiment_id, member_number=member_number, visit=visit).result()
-        return Answer(**json.loads(self.told(taken)))
+        told = self.at_once(experiment_id, member_number, visit)
+        if told is None:
+            told = self.told(self.begin(experiment_id, member_number, visit).result())
+        return Answer(**json.loads(told))
 
-    def begin(self, experiment_id: str, *, member_number: str | None = None, visit: str | None = None) -> Future[Taken]:
+    def at_once(self, experiment_id: str, member_number: str | None, visit: str | None) -> str | None:
+        """As `assign`, the Answer as JSON; None, and nothing is done, where something else is being made durable."""
+        taken = self._spool.take_at_once(*self._brought(experiment_id, member_number, visit))
+        return None if taken is None else self.told(taken)
+
+    def begin(self, experiment_id: str, member_number: str | None, visit: str | None) -> Future[Taken]:
         """As `assign`, for callers that wait in their own way: what is `told` of what the future brings is the answer.
 
         The spool decides who asked first, so that all who ask for one unit, at whatever moment, are told the same.
         """
+        return self._spool.take(*self._brought(experiment_id, member_number, visit))
+
+    def _brought(self, experiment_id: str, member_number: str | None, visit: str | None) -> tuple[Entry, Stamp]:
+        """What the spool is to take, if the unit is new."""
         stamp = self._stamp()
         place, today, local_time = self._place(experiment_id, stamp.wall)
         experiment = place.experiment
@@ -126,14 +137,16 @@ class Assigner:
             held = self._shares(experiment, today, user_id, local_time)
         arm, propensity = arm_of(experiment.id, hashed, experiment.seed, experiment.arms, held.shares)
         answer = Answer(experiment.id, unit_id, arm, propensity, held.leaf_id, held.allocation_id, held.remark)
-        return self._record(place, answer, kept_as, stamp)
+        return self._entry(place, answer, kept_as), stamp
 
     def told(self, taken: Taken) -> str:
-        """The Answer of when the unit asked first, as JSON. To be called once of each `begin`: it counts."""
-        assert taken.assigned is not None
+        """The Answer of when the unit asked first, as JSON. To be called once of each that is taken: it counts."""
+        told = taken.told
+        assert told is not None
         with self._lock:
             self._tally.captured["assign", "assignments"] += taken.written
-        return taken.assigned
+        # A record has no remark that says nothing; in an answer it is looked for.
+        return told if '"remark":' in told else f'{told[:-1]},"remark":""}}'
 
     def in_force(self) -> dict[str, str]:
         """Of each bandit that assigns here today: the allocation in force, or why the fixed shares hold."""
@@ -157,7 +170,8 @@ class Assigner:
         experiment, venue = place.experiment, place.venue
         if experiment.kind == "before_after":
             raise CannotAssign(f"{experiment_id} compares before with after: its arm is the date's, nobody is assigned")
-        today = event_date(now, venue.time_zone, venue.day_starts_at)
+        # An event date begins at a whole minute.
+        today = _event_date(int(now.timestamp()) // 60, venue.time_zone, venue.day_starts_at)
         if not experiment.first_date <= today <= experiment.last_date:
             raise CannotAssign(
                 f"{experiment_id} assigns from {experiment.first_date} to {experiment.last_date}; today is {today}"
@@ -200,7 +214,7 @@ class Assigner:
         held = shares_in_force(allocation, experiment.shares, today=today, user_id=user_id, local_time=local_time)
         return held if not problem else SharesInForce(held.shares, remark=problem)
 
-    def _record(self, place: _Place, answer: Answer, kept_as: str, stamp: Stamp) -> Future[Taken]:
+    def _entry(self, place: _Place, answer: Answer, kept_as: str) -> Entry:
         experiment_id, venue_id = place.experiment.id, place.venue.id
         if place.device_id is None:
             raise CannotAssign(
@@ -216,9 +230,13 @@ class Assigner:
         }
         if answer.remark:  # why the fixed shares hold; readers that do not know the field leave it out
             fields["remark"] = answer.remark
-        capture = Capture("assignments", venue_id, place.device_id, fields)
-        entry = Entry([capture], assigned=Assigned(experiment_id, kept_as, _JSON.encode(vars(answer))))
-        return self._spool.take(entry, stamp, at_once=True)
+        unit = Unit(experiment_id, kept_as)
+        return Entry([Capture("assignments", venue_id, place.device_id, fields, unit=unit)])
+
+
+@lru_cache(maxsize=64)
+def _event_date(minute: int, time_zone: str, day_starts_at: time) -> date:
+    return event_date(datetime.fromtimestamp(minute * 60, UTC), time_zone, day_starts_at)
 
 
 @dataclass(frozen=True)

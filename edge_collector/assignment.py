@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import date
-from itertools import accumulate
 from typing import Final
 
 _BITS: Final = 53
@@ -38,8 +37,12 @@ def arm_of(
         )
     digest = hashlib.sha256(f"{seed}/{experiment_id}/{unit_id}".encode()).digest()
     fraction = (int.from_bytes(digest[:8], "big") >> (64 - _BITS)) / 2**_BITS
-    last = max(i for i, share in enumerate(shares) if share > 0)
-    chosen = next((i for i, upto in enumerate(accumulate(shares)) if fraction < upto), last)
+    chosen, upto = 0, 0.0
+    for number, share in enumerate(shares):
+        chosen = number if share > 0 else chosen
+        upto += share
+        if fraction < upto:
+            break
     return arms[chosen], round(shares[chosen], _DECIMALS)
 
 

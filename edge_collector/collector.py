@@ -176,7 +176,8 @@ class Collector:
             fetcher = AllocationFetcher(self.gateway, self._allocation_folder, self._public_key, self.clock, self.tally)
             yield "allocations", self._every(settings.allocations.refresh_seconds, fetcher.fetch, at_once=True)
         answers = health.app(self.spool, self.tally, self.clock, self.assigner, lambda: self._stepped)
-        yield "health", serve(answers, self.health_listener)
+        at_once = {"/assign": health.assign_at_once(self.assigner)}
+        yield "health", serve(answers, self.health_listener, at_once=at_once)
 
     def _bluetooth(self) -> Iterable[tuple[str, Any]]:
         advertisers: dict[str, Advertiser] = {}

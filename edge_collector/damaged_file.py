@@ -41,6 +41,8 @@ _OWN_TIMES: Final = {
     stream: [c.name for c in columns(stream) if c.type == "TIMESTAMP" and c.name in OWN_FIELDS[stream]]
     for stream in STREAMS
 }
+_BESIDE: Final = {"assignments": ("remark",)}
+"""Fields that a record may have and readers leave out: see `assign`."""
 
 Key = tuple[Any, ...]
 Row = tuple[Any, ...]
@@ -80,6 +82,7 @@ class ReadableRows(Iterator[Row]):
         # As the new file has it: of the old one not even this much may be readable.
         self._described = new.execute(f"PRAGMA table_info({table})").fetchall()
         self.columns = [name for _, name, *_ in self._described]
+        self._selected = ", ".join(_selected(old, table, self.columns))
         by_place = sorted((place, name) for _, name, _, _, _, place in self._described if place)
         self._key = [name for _, name in by_place]
         self._key_at = [self.columns.index(name) for name in self._key]
@@ -125,9 +128,7 @@ class ReadableRows(Iterator[Row]):
         self._ended = False
         last = before if backwards else behind
         try:
-            for row in self._old.execute(
-                f"SELECT {', '.join(self.columns)} FROM {self._table}{where} ORDER BY {order}", values
-            ):
+            for row in self._old.execute(f"SELECT {self._selected} FROM {self._table}{where} ORDER BY {order}", values):
                 if (read := self._whole(row)) is None:
                     self.damaged = True
                     continue
@@ -167,6 +168,15 @@ class ReadableRows(Iterator[Row]):
         return whole if fits else None
 
 
+def _selected(old: sqlite3.Connection, table: str, columns: Sequence[str]) -> list[str]:
+    """The columns, of which an older layout may not have all."""
+    try:
+        known = {bytes(name).decode() for _, name, *_ in old.execute(f"PRAGMA table_info({table})")}
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        known = set()
+    return [name if name in known or not known else "NULL" for name in columns]
+
+
 def _record_is_whole(row: Mapping[str, Any]) -> bool:
     """Whether it can be sealed: one that cannot would keep all others from it, again and again."""
     stream, times = row["stream"], [row["wall_ms"], row["dated_ms"], row["monotonic_ms"], row["shift_ms"]]
@@ -180,7 +190,9 @@ def _record_is_whole(row: Mapping[str, Any]) -> bool:
             datetime.fromisoformat(body[name])
     except (ValueError, TypeError, KeyError):
         return False
-    return set(body) <= set(OWN_FIELDS[stream])
+    if row["unit"] is not None and "/" not in row["unit"]:
+        return False
+    return set(body) <= {*OWN_FIELDS[stream], *_BESIDE.get(stream, ())}
 
 
 def _segment_is_whole(row: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from edge_collector.assign import Assigner, CannotAssign
 from edge_collector.clock import Clock
-from edge_collector.serving import BodyRefused, read_body
+from edge_collector.serving import AtOnce, BodyRefused, read_body
 from edge_collector.spool import Depth, Spool, SpoolFull
 from edge_collector.tally import Tally
 
@@ -68,8 +68,9 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
     async def assign(request: Request) -> Response:
         try:
             question = Question.model_validate_json(await read_body(request, _QUESTION_BYTES, _QUESTION_SECONDS))
-            began = assigner.begin(question.experiment_id, member_number=question.member_number, visit=question.visit)
-            taken = began.result() if began.done() else await asyncio.wrap_future(began)
+            taken = await asyncio.wrap_future(
+                assigner.begin(question.experiment_id, question.member_number, question.visit)
+            )
         except BodyRefused as error:
             return JSONResponse({"error": str(error)}, error.status)
         except ValidationError as error:
@@ -85,11 +86,23 @@ def app(spool: Spool, tally: Tally, clock: Clock, assigner: Assigner, step_secon
 
     return Starlette(
         routes=[
-            Route("/assign", assign, methods=["POST"]),  # the first that is looked at: a screen waits
+            Route("/assign", assign, methods=["POST"]),
             Route("/health", health),
             Route("/metrics", metrics),
         ]
     )
+
+
+def assign_at_once(assigner: Assigner) -> AtOnce:
+    """What `/assign` answers while nobody else is at work in the spool and nothing is wrong: a screen waits."""
+
+    def answer(body: bytes) -> str | None:
+        if len(body) > _QUESTION_BYTES:
+            return None
+        question = Question.model_validate_json(body)
+        return assigner.at_once(question.experiment_id, question.member_number, question.visit)
+
+    return answer
 
 
 def _mistake(error: ValidationError) -> str:
@@ -146,4 +159,4 @@ class _Figures:
             yield GaugeMetricFamily(name, text, value)
 
 
-__all__ = ["Question", "Tally", "app"]
+__all__ = ["Question", "Tally", "app", "assign_at_once"]

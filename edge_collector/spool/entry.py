@@ -6,9 +6,17 @@ What does not belong here: how it is kept (`spool`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+
+
+class Unit(NamedTuple):
+    """Who gets an arm, once. No experiment has a slash in its name."""
+
+    experiment_id: str
+    unit_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class Capture:
     recorded).
     `recorded_at`: by the clock of the device, which the gateway's does not move (None: when it was captured).
     `own_times`: the times in `fields` are this gateway's, so that a later sync of its clock moves them too.
+    `unit`: who gets an arm by this record, whose fields it is told; a capture for one that has an arm is left out.
     """
 
     stream: str
@@ -31,6 +40,7 @@ class Capture:
     dated_at: datetime | None = None
     recorded_at: datetime | None = None
     own_times: bool = False
+    unit: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +54,11 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Assigned:
-    """The arm that a unit keeps: `answer` is what was told, as JSON."""
-
-    experiment_id: str
-    unit_id: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """What is taken or left as a whole: records, the new states of devices, an arm given.
-
-    Where the unit of `assigned` has an arm already, nothing of the entry is written.
-    """
+    """What is taken or left as a whole: records, and the new states of devices."""
 
     captures: Sequence[Capture] = ()
     states: Mapping[str, str] = field(default_factory=dict)
-    assigned: Assigned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,8 @@ class Taken:
     repeated: int
     by_stream: Mapping[str, int] = field(default_factory=dict)
     """Records written."""
-    assigned: str | None = None
-    """Where the entry gives an arm: what the unit was told when it asked first, in this entry or an earlier one."""
+    told: str | None = None
+    """Of a capture with a unit: the fields of the record that gave it its arm, this one or an earlier one, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +87,11 @@ class SealedSegment:
 
 
 class Replacement(NamedTuple):
-    """A segment, and the records whose place it takes: of its stream and this boot, the numbers from ... to."""
+    """The records of a stream and boot, by their numbers from ... to, and the segment that takes their place. It may
+    still be packed while they are deleted."""
 
-    segment: SealedSegment
+    segment: Future[SealedSegment]
+    stream: str
     boot_id: str
     seq_ranges: Sequence[Sequence[int]]
 

@@ -17,7 +17,7 @@ from edge_collector.durable import write_atomically
 from edge_collector.spool.write_ahead_log import has_more
 
 _log = logging.getLogger(__name__)
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 LOG_PAGES: Final = 4000
 """At so many pages the write-ahead log is brought into the file."""
 _LOG_ROOM: Final = 64 * 1024**2
@@ -37,6 +37,7 @@ CREATE TABLE records (
   own_times INTEGER NOT NULL,         -- whether the body's times are this gateway's and move with its clock
   shift_ms INTEGER NOT NULL DEFAULT 0, -- how far a later sync has moved them
   body TEXT NOT NULL,                 -- the stream's own fields, as JSON without braces
+  unit TEXT,                          -- who gets an arm by it: <experiment>/<unit>
   PRIMARY KEY (stream, boot_id, seq)
 ) WITHOUT ROWID; -- so that what is sealed together lies together, and goes page by page
 """
@@ -55,10 +56,10 @@ CREATE TABLE segments (
   manifest BLOB NOT NULL
 );
 CREATE INDEX segments_in_order ON segments (refused IS NOT NULL, id); -- so that choosing one reads no other
-CREATE TABLE assigned (
+CREATE TABLE assigned ( -- of the records that give arms, some seconds later, and at the latest when they go
   experiment_id TEXT NOT NULL,
   unit_id TEXT NOT NULL,
-  answer TEXT NOT NULL,
+  answer TEXT NOT NULL,               -- the record's own fields, as JSON
   PRIMARY KEY (experiment_id, unit_id)
 ) WITHOUT ROWID;
 """
@@ -73,6 +74,9 @@ INSERT INTO records ({_OF_RECORDS}) SELECT {_OF_RECORDS} FROM records_1;
 DROP TABLE records_1;
 """
 """In layout 1 records lay in the order of capture."""
+FROM_LAYOUT_2: Final = "ALTER TABLE records ADD COLUMN unit TEXT;"
+"""In layout 2 an arm was written into `assigned` together with its record: twice as many pages to flush."""
+_FROM: Final = {1: FROM_LAYOUT_1, 2: FROM_LAYOUT_2}
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNREADABLE: Final = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
@@ -127,8 +131,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={LAYOUT}; COMMIT")
-        elif version == 1:
-            db.executescript(f"BEGIN IMMEDIATE; {FROM_LAYOUT_1} PRAGMA user_version={LAYOUT}; COMMIT")
+        elif version in _FROM:
+            db.executescript(f"BEGIN IMMEDIATE; {_FROM[version]} PRAGMA user_version={LAYOUT}; COMMIT")
         elif version != LAYOUT:
             raise SpoolProblem(f"{path} has layout {version}; this edge-collector reads {LAYOUT}")
         db.execute("BEGIN IMMEDIATE")

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
 from edge_collector.contract import STREAMS, columns
 from edge_collector.event_time import event_date, rfc_3339
-from edge_collector.segment import pack_segment
+from edge_collector.segment import pack_segment, ranges
 from edge_collector.site import Site
 from edge_collector.spool import Replacement, SealedSegment, Spool, Stamp
 
@@ -51,8 +52,27 @@ class _Run(NamedTuple):
 _Row = tuple[int, str, str, int, int, int, int, str]
 """A record as the spool holds it: seq, venue_id, device_id, wall_ms and dated_ms (both corrected), synced, shift_ms (by
 which times in the body have still to be moved), body. A plain tuple: to name its parts takes a tenth longer."""
-_Line = tuple[int, str, int, int, bytes]
-"""A record as the contract writes it: seq, venue_id, wall_ms and dated_ms (both corrected), the line."""
+
+
+@dataclass(slots=True)
+class _Records:
+    """Records of one event date as the contract writes them. A list for each of their parts: a tuple for each record
+    is looked at again and again by the collector of garbage, which takes a tenth of all."""
+
+    venue_id: str
+    """Of the first."""
+    seqs: list[int] = field(default_factory=list)
+    wall_ms: list[int] = field(default_factory=list)
+    """Corrected, as dated_ms."""
+    dated_ms: list[int] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+
+    def __getitem__(self, some: slice) -> _Records:
+        parts = self.seqs[some], self.wall_ms[some], self.dated_ms[some], self.lines[some]
+        return _Records(self.venue_id, *parts)
+
+    def __len__(self) -> int:
+        return len(self.seqs)
 
 
 def seal(
@@ -72,18 +92,21 @@ def seal(
 
     def select(db: sqlite3.Connection) -> list[Replacement]:
         made: list[Replacement] = []
+        rows = 0
         for stream, boot_id in _runs(db):
             of_run = _Run(spool.gateway_id, stream, boot_id)
-            dates = _lines(of_run, _ready(db, of_run, stamp, at_once), venues)
-            backlog = sum(len(lines) for _, lines in dates) == at_once
-            for day, lines in dates:
-                for part in _due(lines, day, policy, now, venues, everything or backlog):
-                    made.append(_segment(of_run, day, part, stamp))
-            if sum(one.segment.rows for one in made) >= at_once:
+            dates = _by_date(of_run, _ready(db, of_run, stamp, at_once), venues)
+            backlog = sum(len(records) for _, records in dates) == at_once
+            for day, records in dates:
+                for part in _due(records, day, policy, now, venues, everything or backlog):
+                    made.append(_replacement(of_run, part, packing.submit(_segment, of_run, day, part, stamp)))
+                    rows += len(part)
+            if rows >= at_once:
                 break
         return made
 
-    return spool.replace(select)
+    with ThreadPoolExecutor(1, thread_name_prefix="packing") as packing:
+        return spool.replace(select)
 
 
 def _runs(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
@@ -107,68 +130,80 @@ def _ready(db: sqlite3.Connection, of_run: _Run, stamp: Stamp, most: int) -> Ite
     )
 
 
-def _lines(of_run: _Run, rows: Iterable[_Row], venues: Mapping[str, _Dates]) -> list[tuple[date, list[_Line]]]:
+def _by_date(of_run: _Run, rows: Iterable[_Row], venues: Mapping[str, _Dates]) -> list[tuple[date, _Records]]:
     """The rows as the contract writes them, by event date. What rows of one minute and device share is worked out once.
 
     Whether they are due or not: to hold all rows first, and write only those that are, takes a tenth longer.
     """
     of_all = f'{{"gateway_id":{_json(of_run.gateway_id)},"boot_id":{_json(of_run.boot_id)},"seq":'
     own_times = [c.name for c in columns(of_run.stream) if c.type == "TIMESTAMP" and c.name != "recorded_at"]
-    of_day: dict[date, list[_Line]] = {}
-    shared: dict[tuple[str, str, int, int, int], tuple[list[_Line], str, str]] = {}
+    of_day: dict[date, _Records] = {}
+    shared: dict[tuple[str, str, int, int, int], tuple[Any, ...]] = {}
     for seq, venue_id, device_id, wall_ms, dated_ms, synced, shift_ms, body in rows:
         # An event date begins at a whole minute, and an offset changes at one.
         key = venue_id, device_id, wall_ms // _MINUTE_MS, dated_ms // _MINUTE_MS, synced
         if (found := shared.get(key)) is None:
             before, offset = venues[venue_id].text_of(wall_ms // _MINUTE_MS)
+            day = of_day.setdefault(venues[venue_id].date_of(dated_ms), _Records(venue_id))
             found = shared[key] = (
-                of_day.setdefault(venues[venue_id].date_of(dated_ms), []),
+                day.seqs.append,
+                day.wall_ms.append,
+                day.dated_ms.append,
+                day.lines.append,
                 f',"venue_id":{_json(venue_id)},"device_id":{_json(device_id)},"recorded_at":"{before}',
                 f'{offset}","clock":"{"synced" if synced else "unsynced"}",',
             )
-        lines, before, behind = found
+        add_seq, add_wall_ms, add_dated_ms, add_line, before, behind = found
         own = _shifted(body, shift_ms, own_times) if shift_ms and own_times else body
         second, thousandth = _SECONDS[wall_ms // 1000 % 60], _THOUSANDTHS[wall_ms % 1000]
-        line = f"{of_all}{seq}{before}{second}{thousandth}{behind}{own}}}".encode()
-        lines.append((seq, venue_id, wall_ms, dated_ms, line))
+        add_seq(seq)
+        add_wall_ms(wall_ms)
+        add_dated_ms(dated_ms)
+        add_line(f"{of_all}{seq}{before}{second}{thousandth}{behind}{own}}}".encode())
     return sorted(of_day.items())
 
 
 def _due(
-    lines: list[_Line], day: date, policy: SealPolicy, now: datetime, venues: Mapping[str, _Dates], everything: bool
-) -> list[list[_Line]]:
-    """The segments that these lines of one stream, boot and event date make now; the last, smaller one may wait."""
-    parts = [lines[i : i + policy.rows] for i in range(0, len(lines), policy.rows)]
+    records: _Records, day: date, policy: SealPolicy, now: datetime, venues: Mapping[str, _Dates], everything: bool
+) -> list[_Records]:
+    """The segments that these records of one stream, boot and event date make now; the last, smaller one may wait."""
+    parts = [records[i : i + policy.rows] for i in range(0, len(records), policy.rows)]
     last = parts[-1]
     now_ms = int(now.timestamp() * 1000)
-    oldest = min([line[2] for line in last])
+    oldest = min(last.wall_ms)
     aged = now_ms - oldest >= policy.age / timedelta(milliseconds=1) or oldest > now_ms
-    over = venues[last[0][1]].date_of(now_ms) > day
+    over = venues[last.venue_id].date_of(now_ms) > day
     due = everything or len(last) == policy.rows or aged or over
     return parts if due else parts[:-1]
 
 
-def _segment(of_run: _Run, day: date, lines: Sequence[_Line], stamp: Stamp) -> Replacement:
+def _replacement(of_run: _Run, records: _Records, segment: Future[SealedSegment]) -> Replacement:
+    return Replacement(segment, of_run.stream, of_run.boot_id, ranges(_numbers(records)))
+
+
+def _numbers(records: _Records) -> Sequence[int]:
+    first, last = records.seqs[0], records.seqs[-1]
+    consecutive = last - first == len(records) - 1  # as is usual; to look at each takes longer than to compress all
+    return range(first, last + 1) if consecutive else records.seqs
+
+
+def _segment(of_run: _Run, day: date, records: _Records, stamp: Stamp) -> SealedSegment:
     created_at = stamp.wall
     if not stamp.synced:
         # Readers refuse what is a day ahead of its segment. A gateway that does not know the time must not be why.
-        newest = max(max(wall_ms, dated_ms) for _, _, wall_ms, dated_ms, _ in lines)
+        newest = max(max(records.wall_ms), max(records.dated_ms))
         created_at = max(created_at, _EPOCH + timedelta(milliseconds=newest))
-    first, last = lines[0][0], lines[-1][0]
-    consecutive = last - first == len(lines) - 1  # as is usual; to look at each takes longer than to compress all
     manifest, packed = pack_segment(
         stream=of_run.stream,
         event_date=day,
         gateway_id=of_run.gateway_id,
         boot_id=of_run.boot_id,
-        lines=[line[4] for line in lines],
-        seqs=range(first, last + 1) if consecutive else [line[0] for line in lines],
+        lines=records.lines,
+        seqs=_numbers(records),
         created_at=created_at,
     )
-    sealed = SealedSegment(
-        0, of_run.stream, day.isoformat(), str(manifest.name), len(lines), packed, manifest.to_bytes()
-    )
-    return Replacement(sealed, of_run.boot_id, manifest.seq_ranges)
+    name = str(manifest.name)
+    return SealedSegment(0, of_run.stream, day.isoformat(), name, len(records), packed, manifest.to_bytes())
 
 
 def _shifted(body: str, shift_ms: int, names: Sequence[str]) -> str:

@@ -26,18 +26,19 @@ from threading import Lock, Timer
 from typing import Any, Final, TypeVar
 
 from edge_collector.contract import STREAMS, columns
-from edge_collector.spool.entry import Depth, Entry, Replacement, SealedSegment, Stamp, Taken
-from edge_collector.spool.file import LOG_PAGES, is_damage, is_full, open_file, transaction
+from edge_collector.spool.arms import Arms
+from edge_collector.spool.entry import Depth, Entry, Replacement, SealedSegment, Stamp, Taken, Unit
+from edge_collector.spool.file import LOG_PAGES, SpoolDamaged, is_damage, is_full, open_file, transaction
 
 _T = TypeVar("_T")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_ASSIGNED: Final = "SELECT answer FROM assigned WHERE experiment_id = ? AND unit_id = ?"
 _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
 _DAY_MS: Final = 86_400_000
 _AT_ONCE_IN_LOG: Final = LOG_PAGES // 5
-"""Commits of callers after which the spool's thread brings them into the file. An arm given is four or five pages."""
+"""Commits of callers after which the spool's thread brings them into the file. An arm given is one page, or six where
+that is full; and one more in `assigned`."""
 
 
 class SpoolFull(RuntimeError):
@@ -46,14 +47,13 @@ class SpoolFull(RuntimeError):
 
 @dataclass(slots=True)
 class _Request:
-    entry: Entry
-    stamp: Stamp
+    brought: tuple[Entry, Stamp]
     done: Future[Taken]
 
 
 class Spool:
-    """One gateway's spool. Every method may be called from any thread; all but `take(at_once=True)` work in one of its
-    own, and one at a time.
+    """One gateway's spool. Every method may be called from any thread; all but `take_at_once` work in one of its own,
+    and one at a time.
 
     `boot_id` names this run; numbers begin at 0 in each. `max_bytes` bounds the file; beyond it `SpoolFull` is raised
     by whatever brings more, until the landing has confirmed some of it. `kept_log` is a copy of the write-ahead log,
@@ -75,9 +75,16 @@ class Spool:
         """What was found damaged while it was used; from then on nothing more is taken."""
         try:
             self._db, self.kept_log = self._writer.submit(open_file, path).result()
-            self._page_size = self._submit(lambda: self._pragma("page_size")).result()
         except BaseException:
             self._writer.shutdown()
+            raise
+        try:
+            self._page_size = self._submit(lambda: self._pragma("page_size")).result()
+            self._arms = self._submit(lambda: Arms(self._db)).result()
+        except BaseException as error:
+            self.close()
+            if self.damage or "decode" in str(error):
+                raise SpoolDamaged(f"{path} is damaged ({error})") from None
             raise
 
     def close(self) -> None:
@@ -87,25 +94,9 @@ class Spool:
 
     # In ---------------------------------------------------------------------------------------------------------------
 
-    def take(self, entry: Entry, stamp: Stamp, *, at_once: bool = False) -> Future[Taken]:
-        """Make `entry` durable; the future is done when it is. It raises SpoolFull where there is no room.
-
-        `at_once`: in the caller's own thread where nobody else is at work, so that it is done on return: two changes of
-        thread take as long as a flush of a good disk. It is for what comes alone and is waited for, because each has a
-        flush of its own, and an event loop stands still for so long.
-        """
-        request = _Request(entry, stamp, Future())
-        if at_once and self._working.acquire(blocking=False):
-            try:
-                self._checkpoint_at(0)  # that can take long, and is left to the spool's own thread
-                self._commit([request])
-                self._in_log += 1
-            finally:
-                self._working.release()
-            if self._in_log >= _AT_ONCE_IN_LOG:
-                self._in_log = 0
-                self._submit(lambda: self._db.execute("PRAGMA wal_checkpoint").fetchone())
-            return request.done
+    def take(self, entry: Entry, stamp: Stamp) -> Future[Taken]:
+        """Make `entry` durable; the future is done when it is. It raises SpoolFull where there is no room."""
+        request = _Request((entry, stamp), Future())
         with self._lock:
             self._waiting.append(request)
             first = len(self._waiting) == 1
@@ -113,69 +104,105 @@ class Spool:
             self._submit(self._flush)
         return request.done
 
+    def take_at_once(self, entry: Entry, stamp: Stamp) -> Taken | None:
+        """As `take`, but in the caller's own thread; None, and nothing is taken, where another one is at work.
+
+        Two changes of thread take as long as a flush of a good disk. It is for what comes alone and is waited for,
+        because each has a flush of its own, and an event loop stands still for so long. Raises SpoolFull.
+        """
+        if not self._working.acquire(blocking=False):
+            return None
+        try:
+            self._checkpoint_at(0)  # that can take long, and is left to the spool's own thread
+            (taken,) = self._commit([(entry, stamp)])
+            self._in_log += 1
+        finally:
+            self._working.release()
+        if self._in_log >= _AT_ONCE_IN_LOG:
+            self._in_log = 0
+            self._submit(self._tidy_up)
+        return taken
+
+    def _tidy_up(self) -> None:
+        with transaction(self._db):
+            self._arms.write()
+        self._arms.written()
+        self._db.execute("PRAGMA wal_checkpoint").fetchone()
+
     def _flush(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         # Whoever has gone meanwhile is left out; from here on nobody can go any more.
-        self._commit([request for request in waiting if request.done.set_running_or_notify_cancel()])
+        self._serve([request for request in waiting if request.done.set_running_or_notify_cancel()])
 
-    def _commit(self, requests: Sequence[_Request]) -> None:
+    def _serve(self, requests: Sequence[_Request]) -> None:
+        try:
+            taken = self._commit([request.brought for request in requests])
+        except BaseException as error:
+            if len(requests) > 1 and not isinstance(error, SpoolFull):
+                for request in requests:  # one of them cannot be written; the others are not to blame
+                    self._serve([request])
+                return
+            for request in requests:
+                request.done.set_exception(error)
+            return
+        for request, result in zip(requests, taken, strict=True):
+            request.done.set_result(result)
+
+    def _commit(self, brought: Sequence[tuple[Entry, Stamp]]) -> list[Taken]:
+        """All of it in one transaction. Raises SpoolFull, and whatever keeps an entry from being written."""
+        numbers, given = dict(self._next_seq), dict[Unit, str]()
         try:
             if self.damage:
                 raise SpoolFull(f"the spool is damaged ({self.damage})")
-            numbers = dict(self._next_seq)
             with transaction(self._db):
                 if self._is_full():
                     raise SpoolFull(
                         f"the spool holds {self.max_bytes} bytes, which is all it may; is the landing reachable?"
                     )
-                taken = [self._write(request, numbers) for request in requests]
+                taken = [self._write(entry, stamp, numbers, given) for entry, stamp in brought]
         except BaseException as error:
             self._note(error)
-            full = isinstance(error, SpoolFull) or is_full(error)
-            if len(requests) > 1 and not full:  # one of them cannot be written; the others are not to blame
-                for request in requests:
-                    self._commit([request])
-                return
-            for request in requests:
-                request.done.set_exception(SpoolFull(_NO_ROOM) if is_full(error) else error)
-            return
+            if is_full(error):
+                raise SpoolFull(_NO_ROOM) from None
+            raise
         self._next_seq = numbers
-        for request, result in zip(requests, taken, strict=True):
-            request.done.set_result(result)
+        self._arms.given(given)
+        return taken
 
-    def _write(self, request: _Request, numbers: dict[str, int]) -> Taken:
-        entry, stamp, db = request.entry, request.stamp, self._db
-        answer = None
-        if (given := entry.assigned) is not None:
-            unit, answer = (given.experiment_id, given.unit_id), given.answer
-            if not db.execute("INSERT OR IGNORE INTO assigned VALUES (?, ?, ?)", (*unit, answer)).rowcount:
-                return Taken(0, 0, assigned=db.execute(_ASSIGNED, unit).fetchone()[0])
+    def _write(self, entry: Entry, stamp: Stamp, numbers: dict[str, int], given: dict[Unit, str]) -> Taken:
+        """`numbers` and `given` go on with it: what holds when all is committed."""
+        db, told = self._db, None
         wall_ms, monotonic_ms = _ms(stamp.wall), round(stamp.monotonic * 1000)
         rows, repeated = [], 0
         for capture in entry.captures:
             if capture.key is not None and not self._is_new(capture.key, capture.version, wall_ms):
                 repeated += 1
                 continue
+            body = _JSON.encode(capture.fields)
+            if (unit := capture.unit) is not None:
+                if (told := given.get(unit) or self._arms.told(unit)) is not None:
+                    continue
+                told = given[unit] = body
             seq = numbers[capture.stream]
             numbers[capture.stream] = seq + 1
             of_device = capture.recorded_at is not None
             recorded_ms = _ms(capture.recorded_at) if capture.recorded_at else wall_ms
             dated_ms = _ms(capture.dated_at) if capture.dated_at else recorded_ms
             own_times = not of_device and (capture.own_times or capture.dated_at is None)
-            body = _JSON.encode(capture.fields)[1:-1]
             rows.append(
                 (capture.stream, self.boot_id, seq, capture.venue_id, capture.device_id, recorded_ms,
-                 monotonic_ms, stamp.clock_id, stamp.synced or of_device, dated_ms, own_times, body)
+                 monotonic_ms, stamp.clock_id, stamp.synced or of_device, dated_ms, own_times, body[1:-1],
+                 None if unit is None else "/".join(unit))
             )  # fmt: skip
         db.executemany(
             "INSERT INTO records (stream, boot_id, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced,"
-            " dated_ms, own_times, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " dated_ms, own_times, body, unit) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
         if entry.states:
             db.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", entry.states.items())
-        return Taken(len(rows), repeated, Counter(row[0] for row in rows), answer)
+        return Taken(len(rows), repeated, Counter(row[0] for row in rows), told)
 
     def _is_new(self, key: str, version: str, wall_ms: int) -> bool:
         """Whether the key is delivered for the first time, or in another version than last time."""
@@ -199,9 +226,8 @@ class Spool:
         return dict(self._read("SELECT subject, state FROM states"))
 
     def assigned(self, experiment_id: str, unit_id: str) -> str | None:
-        """What was told when the unit asked first, as JSON; None where it never did."""
-        found = self._read(_ASSIGNED, (experiment_id, unit_id))
-        return found[0][0] if found else None
+        """What the unit was told when it asked first, as JSON; None where it never did."""
+        return self._submit(lambda: self._arms.told(Unit(experiment_id, unit_id))).result()
 
     def forget(self, now: datetime, ended_experiments: Iterable[str] = ()) -> None:
         """Drop keys of deliveries that nobody will repeat any more, and the arms of experiments that have ended."""
@@ -209,7 +235,9 @@ class Spool:
         def write() -> None:
             with transaction(self._db):
                 self._db.execute("DELETE FROM delivered WHERE wall_ms < ?", (_ms(now - REMEMBERED),))
+                self._arms.write()
                 self._db.executemany("DELETE FROM assigned WHERE experiment_id = ?", [(e,) for e in ended_experiments])
+            self._arms.written()
 
         self._writing(write)
 
@@ -241,20 +269,23 @@ class Spool:
 
         def write() -> list[SealedSegment]:
             with transaction(self._db):
+                self._arms.write()
                 made = []
-                for segment, boot_id, seq_ranges in select(self._db):
+                for packing, stream, boot_id, seq_ranges in select(self._db):
+                    self._db.executemany(
+                        "DELETE FROM records WHERE stream = ? AND boot_id = ? AND seq BETWEEN ? AND ?",
+                        [(stream, boot_id, first, last) for first, last in seq_ranges],
+                    )
+                    segment = packing.result()
                     self._db.execute(
                         "INSERT INTO segments (stream, event_date, name, rows, packed, manifest)"
                         " VALUES (?, ?, ?, ?, ?, ?)",
                         (segment.stream, segment.event_date, segment.name, segment.rows, segment.packed,
                          segment.manifest),
                     )  # fmt: skip
-                    self._db.executemany(
-                        "DELETE FROM records WHERE stream = ? AND boot_id = ? AND seq BETWEEN ? AND ?",
-                        [(segment.stream, boot_id, first, last) for first, last in seq_ranges],
-                    )
                     made.append(segment)
-                return made
+            self._arms.written()
+            return made
 
         return self._writing(write)
 

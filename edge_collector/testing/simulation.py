@@ -4,7 +4,7 @@ Sensors, terminal and till are virtual devices on a virtual radio; a kiosk posts
 variant to show. Adverts get lost, links break, a recording is replayed, a stranger advertises, a sensor is restarted,
 and the uplink fails and forgets to answer. At the end what walkers did is held against what has landed.
 
-What does not belong here: the devices (`devices`, `record_devices`), the radio (`radio`).
+What does not belong here: the devices (`devices`, `record_devices`), the radio (`radio`), the uplink (`uplink`).
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from edge_collector.durable import write_atomically
 from edge_collector.gateway import Gateway, load_gateway
 from edge_collector.pseudonym import load_pseudonymizer
 from edge_collector.segment import manifests, numbered_lines, read_manifest, read_segment, segment_of
-from edge_collector.ship import Confirmed, Target, Unreachable
-from edge_collector.ship.target import Segment
+from edge_collector.ship import Target
 from edge_collector.testing.devices import PairSensor
 from edge_collector.testing.radio import VirtualRadio, virtual_radio
 from edge_collector.testing.record_devices import RecordDevice, Terminal, Till
+from edge_collector.testing.uplink import Uplink
 
 _dice = Random  # what happens in the hall is no secret
 _STRANGER: Final = "C0:00:00:00:00:99"
 _ADVERTISED_EVERY: Final = 0.2
 _AD_LOSS: Final = 0.3
+_ANSWERS: Final = 0.85
+"""The share of segments of which the gateway hears that they have landed."""
 _SURELY_HEARD: Final = _ADVERTISED_EVERY * 15
 """Seconds after which a sensor's word has been heard, but once in 70 million times."""
 _FILES: Final = ("site.toml", "edge.toml")
@@ -99,31 +101,6 @@ class SetClock(SystemClock):
         return True
 
 
-class FlakyUplink:
-    """A target that is away now and then, and whose answers get lost."""
-
-    def __init__(self, target: Target, chance: Random) -> None:
-        self._target, self._chance = target, chance
-        self.up, self.failures = True, 0
-        self.reliable = False
-
-    async def put(self, segment: Segment) -> Confirmed:
-        if not self.up and not self.reliable:
-            self.failures += 1
-            raise Unreachable("the uplink is down")
-        confirmed = await self._target.put(segment)
-        if self._chance.random() < 0.15 and not self.reliable:
-            self.failures += 1
-            raise Unreachable("the answer got lost")
-        return confirmed
-
-    async def check(self) -> None:
-        await self._target.check()
-
-    async def close(self) -> None:
-        await self._target.close()
-
-
 def prepare(root: Path) -> Gateway:
     """The folder of a hall: site.toml, landing/ and gateway/ as they are expected there; what exists stays."""
     (root / "landing").mkdir(parents=True, exist_ok=True)
@@ -140,7 +117,7 @@ async def simulate(gateway: Gateway, target: Target, *, seconds: float, seed: in
     """Let people walk for so many seconds, then wait until everything has arrived, and compare."""
     with virtual_radio(seed) as radio:
         radio.loss = _AD_LOSS
-        uplink = FlakyUplink(target, _dice(f"uplink/{seed}"))
+        uplink = Uplink(target, _dice(f"uplink/{seed}"), answers=_ANSWERS)
         collector = Collector(gateway, clock=SetClock(), target=uplink)
         stop = asyncio.Event()
         collecting = asyncio.create_task(collector.run(stop))
@@ -149,7 +126,7 @@ async def simulate(gateway: Gateway, target: Target, *, seconds: float, seed: in
             hall = _Hall(gateway, collector, radio, seed)
             await hall.open(seconds, uplink, progress)
         finally:
-            uplink.reliable = True
+            uplink.mend()
             stop.set()
             await collecting
     return _outcome(gateway, collector, hall.truth, uplink)
@@ -176,7 +153,7 @@ class _Hall:
         self._run = collector.boot_id.rpartition(".")[2]
         """Part of every number that is given: what is sold in another run is something else."""
 
-    async def open(self, seconds: float, uplink: FlakyUplink, progress: Progress) -> None:
+    async def open(self, seconds: float, uplink: Uplink, progress: Progress) -> None:
         """Everything that happens in the hall."""
         await self._terminal.switch_on()
         await self._till.switch_on()
@@ -328,7 +305,7 @@ class _Hall:
             await self._collector.clock.sleep(self._chance.uniform(2, 5))
             self._radio.break_link(self._chance.choice(devices).address, after=self._chance.randrange(4))
 
-    async def _cut_uplink(self, uplink: FlakyUplink) -> None:
+    async def _cut_uplink(self, uplink: Uplink) -> None:
         while True:
             await self._collector.clock.sleep(self._chance.uniform(2, 6))
             uplink.up = False
@@ -359,7 +336,7 @@ class _Hall:
 # What has landed ------------------------------------------------------------------------------------------------------
 
 
-def _outcome(gateway: Gateway, collector: Collector, truth: Truth, uplink: FlakyUplink) -> Outcome:
+def _outcome(gateway: Gateway, collector: Collector, truth: Truth, uplink: Uplink) -> Outcome:
     landed, segments = _landed(gateway, collector.boot_id)
     tally, shipped = collector.tally, collector.shipper.shipped
     lines = []

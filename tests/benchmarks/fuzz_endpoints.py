@@ -46,7 +46,7 @@ async def in_process(fuzzed: Fuzzed, endpoint: Endpoint, chance: Random, count: 
 async def over_a_socket(endpoint: Endpoint, chance: Random, count: int) -> int:
     """The same requests as bytes, also such as no client would write. Returns how many were answered with 500."""
     listener = listen("127.0.0.1", 0)
-    serving = asyncio.create_task(serve(endpoint.application, listener))
+    serving = asyncio.create_task(serve(endpoint.application, listener, at_once=endpoint.at_once))
     failed = 0
     for asked in islice(endpoint.requests(chance), count):
         reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])

@@ -8,16 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from edge_collector.salvage import Salvaged, open_spool
-from edge_collector.spool import Assigned, Entry, Spool
+from edge_collector.spool import Entry, Spool
 from edge_collector.spool.seal import SealPolicy, seal
-from tests.edge.collector.spooled import NOW, SITE, lines, stamp, visit
+from tests.edge.collector.spooled import NOW, SITE, arm, lines, stamp, visit
 
 PAGE = 4096
 ASIDE = f"spool.db.damaged-{NOW:%Y%m%dT%H%M%S}"
 
 
 def fill(path: Path, records: int = 4000, segments: int = 10) -> None:
-    """Sealed segments of a hundred visits each, records behind them, their keys, a state and an arm."""
+    """Sealed segments of a hundred visits each, records behind them, their keys, a state, an arm and its record."""
     spool = Spool(path, gateway_id="gw", boot_id="b1", max_bytes=10**9)
     numbers = iter(range(10**6))
     for _ in range(segments):
@@ -27,7 +27,8 @@ def fill(path: Path, records: int = 4000, segments: int = 10) -> None:
         seal(spool, SITE, SealPolicy(100, timedelta(0)), stamp())
     visits = [visit(n, key=f"{n:07d}") for _, n in zip(range(records), numbers, strict=False)]
     spool.take(Entry(visits, {"log/AA": "1:2"}), stamp()).result()
-    spool.take(Entry(assigned=Assigned("e", "u", "{}")), stamp()).result()
+    spool.take(Entry([arm("u")]), stamp()).result()
+    spool.forget(NOW)  # by then it is known without its record
     spool.close()
 
 
@@ -54,11 +55,12 @@ def beside(path: Path) -> list[str]:
 
 
 def numbers(spool: Spool) -> set[int]:
-    """Of all that can still land."""
+    """Of all visits that can still land."""
     seal(spool, SITE, SealPolicy(10_000, timedelta(0)), stamp(), everything=True)
     found: set[int] = set()
     while (segment := spool.segment()) is not None:
-        found |= {record["seq"] for record in lines(segment)}
+        if segment.stream == "face_visits":
+            found |= {record["seq"] for record in lines(segment)}
         spool.confirmed(segment.id)
     return found
 

@@ -10,7 +10,7 @@ import zstandard
 
 from edge_collector.segment import Manifest, numbered_lines, verify_segment
 from edge_collector.site import Site
-from edge_collector.spool import Capture, SealedSegment, Stamp
+from edge_collector.spool import Capture, SealedSegment, Stamp, Unit
 from edge_collector.spool.seal import SealPolicy
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -36,6 +36,12 @@ def stamp(at: datetime = NOW, *, synced: bool = True, monotonic: float = 100.0, 
 
 def visit(n: int, **more: Any) -> Capture:
     return Capture("face_visits", "riverside", "terminal", {"user_id": f"k1:{n}", "direction": "enter"}, **more)
+
+
+def arm(unit_id: str, arm: str = "tea", **more: Any) -> Capture:
+    """The record by which a unit of experiment `e` gets an arm."""
+    fields = {"experiment_id": "e", "unit_id": unit_id, "arm": arm, "propensity": 0.5} | more
+    return Capture("assignments", "riverside", "screen", fields, unit=Unit("e", unit_id))
 
 
 def lines(segment: SealedSegment) -> list[dict[str, Any]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 import os
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,9 +17,9 @@ from threading import Event
 
 import pytest
 
-from edge_collector.spool import Assigned, Capture, Entry, SealedSegment, Spool, SpoolFull
+from edge_collector.spool import Capture, Entry, SealedSegment, Spool, SpoolFull
 from edge_collector.spool.seal import SealPolicy, seal
-from tests.edge.collector.spooled import AT_ONCE, NOW, SITE, lines, stamp, visit
+from tests.edge.collector.spooled import AT_ONCE, NOW, SITE, arm, lines, stamp, visit
 
 
 def test_numbers_are_consecutive_per_stream(spool: Spool) -> None:
@@ -108,12 +111,62 @@ def test_oldest_newest_and_refused_segments(spool: Spool) -> None:
     assert spool.depth().refused_segments == 1
 
 
-def test_a_unit_that_was_assigned_is_remembered(spool: Spool) -> None:
-    spool.take(Entry(assigned=Assigned("e", "u", '{"arm":"a"}')), stamp()).result()
-    assert spool.assigned("e", "u") == '{"arm":"a"}'
+def test_a_unit_gets_an_arm_once(spool: Spool) -> None:
+    first = spool.take(Entry([arm("u", "tea")]), stamp()).result()
+    again = spool.take(Entry([visit(1), arm("u", "cake"), visit(2)]), stamp()).result()
+    assert (first.written, again.by_stream) == (1, {"face_visits": 2})
+    assert first.told == again.told == spool.assigned("e", "u")
+    assert json.loads(str(first.told)) == arm("u", "tea").fields
     assert spool.assigned("e", "other") is None
     spool.forget(NOW, ended_experiments=["e"])
     assert spool.assigned("e", "u") is None
+
+
+def test_of_two_who_are_taken_together_the_first_gives_the_arm(spool: Spool) -> None:
+    held = Event()
+    spool._submit(held.wait)
+    first, second = (spool.take(Entry([arm("u", name)]), stamp()) for name in ("tea", "cake"))
+    held.set()
+    assert first.result().told == second.result().told
+    assert (first.result().written, second.result().written) == (1, 0)
+
+
+def test_an_arm_that_was_not_written_is_nobodys(spool: Spool) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        spool.take(Entry([arm("u", "tea")], states={"\udce4": "half a character"}), stamp()).result()
+    assert spool.assigned("e", "u") is None
+    assert json.loads(str(spool.take(Entry([arm("u", "cake")]), stamp()).result().told))["arm"] == "cake"
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_unit_keeps_its_arm_through_a_kill_whether_its_record_has_gone_or_not(tmp_path: Path, sealed: bool) -> None:
+    (tmp_path / "a").mkdir()
+    spool = Spool(tmp_path / "a" / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+    told = spool.take(Entry([arm("u", "tea")]), stamp()).result().told
+    if sealed:
+        seal(spool, SITE, AT_ONCE, stamp(), everything=True)
+    shutil.copytree(tmp_path / "a", tmp_path / "killed")
+    spool.close()
+    for boot_id in ("b2", "b3"):
+        spool = Spool(tmp_path / "killed" / "spool.db", gateway_id="gw", boot_id=boot_id, max_bytes=10**8)
+        again = spool.take(Entry([arm("u", "cake")]), stamp()).result()
+        assert (again.written, again.told) == (0, told)
+        seal(spool, SITE, AT_ONCE, stamp(), everything=True)
+        assert spool.take(Entry([arm("u", "cake")]), stamp()).result().told == told
+        spool.close()
+
+
+def test_most_arms_are_one_page_to_flush(spool: Spool) -> None:
+    """A screen waits for it: three pages more take as long as all else that the gateway does."""
+
+    def pages(n: int) -> int:
+        spool._submit(lambda: spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()).result()
+        assert spool.take_at_once(Entry([arm(hashlib.sha256(bytes([n])).hexdigest())]), stamp())
+        return spool._submit(lambda: spool._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]).result()
+
+    found = [pages(n) for n in range(200)]
+    assert found.count(1) > 120
+    assert max(found) < 12
 
 
 def test_old_deliveries_are_forgotten_and_fresh_ones_are_not(spool: Spool) -> None:
@@ -190,21 +243,23 @@ def test_one_entry_that_cannot_be_written_does_not_take_the_others_with_it(spool
 
 
 def test_whoever_is_in_a_hurry_does_not_wait_for_another_thread(spool: Spool) -> None:
-    assert spool.take(Entry([visit(1)]), stamp(), at_once=True).done()
+    assert spool.take_at_once(Entry([visit(1)]), stamp())
     held, holding = Event(), Event()
     spool._submit(lambda: (holding.set(), held.wait()))
     holding.wait()
-    waiting = spool.take(Entry([visit(2)]), stamp(), at_once=True)
-    assert not waiting.done()  # one at a time, whoever it is
+    assert spool.take_at_once(Entry([visit(2)]), stamp()) is None  # one at a time, whoever it is
     held.set()
-    assert waiting.result().written == 1
+    assert spool.take(Entry([visit(2)]), stamp()).result().written == 1
+    assert spool.depth().records == 2
     spool.max_bytes = 0
-    assert isinstance(spool.take(Entry([visit(3)]), stamp(), at_once=True).exception(), SpoolFull)
+    with pytest.raises(SpoolFull):
+        spool.take_at_once(Entry([visit(3)]), stamp())
 
 
 def test_many_in_a_hurry_and_many_who_are_not_get_a_number_each(spool: Spool) -> None:
     def bring(n: int) -> None:
-        assert spool.take(Entry([visit(n)]), stamp(), at_once=n % 2 == 0).result().written == 1
+        taken = spool.take_at_once(Entry([visit(n)]), stamp()) if n % 2 == 0 else None
+        assert (taken or spool.take(Entry([visit(n)]), stamp()).result()).written == 1
         if n % 50 == 0:
             sealed.extend(seal(spool, SITE, SealPolicy(5, timedelta(0)), stamp()))
 

@@ -15,7 +15,8 @@ from edge_collector.spool import Entry, Spool, SpoolDamaged, SpoolProblem
 from edge_collector.spool import spool as spool_module
 from edge_collector.spool.file import transaction
 from edge_collector.spool.seal import seal
-from tests.edge.collector.spooled import AT_ONCE, NOW, SITE, lines, stamp, visit
+from tests.edge.collector.damaged_spool import damage, numbers, opened, page_of
+from tests.edge.collector.spooled import AT_ONCE, NOW, SITE, arm, lines, stamp, visit
 
 
 def test_one_process_at_a_time(spool: Spool) -> None:
@@ -29,14 +30,7 @@ def test_a_file_that_is_no_spool_is_told(tmp_path: Path) -> None:
         Spool(tmp_path / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
 
 
-LAYOUT_1 = """
-CREATE TABLE records (
-  id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, venue_id TEXT NOT NULL,
-  device_id TEXT NOT NULL, wall_ms INTEGER NOT NULL, monotonic_ms INTEGER NOT NULL, clock_id TEXT NOT NULL,
-  synced INTEGER NOT NULL, dated_ms INTEGER NOT NULL, own_times INTEGER NOT NULL, shift_ms INTEGER NOT NULL DEFAULT 0,
-  body TEXT NOT NULL
-);
-CREATE INDEX records_by_stream ON records (stream, boot_id, seq);
+OTHER_TABLES = """
 CREATE TABLE delivered (key TEXT PRIMARY KEY, version TEXT NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE states (subject TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
@@ -47,36 +41,58 @@ CREATE INDEX segments_in_order ON segments (refused IS NOT NULL, id);
 CREATE TABLE assigned (
   experiment_id TEXT NOT NULL, unit_id TEXT NOT NULL, answer TEXT NOT NULL, PRIMARY KEY (experiment_id, unit_id)
 ) WITHOUT ROWID;
-PRAGMA user_version=1;
 """
-"""As the first edge-collector made it."""
+EARLIER_LAYOUTS = {
+    1: """
+CREATE TABLE records (
+  id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, venue_id TEXT NOT NULL,
+  device_id TEXT NOT NULL, wall_ms INTEGER NOT NULL, monotonic_ms INTEGER NOT NULL, clock_id TEXT NOT NULL,
+  synced INTEGER NOT NULL, dated_ms INTEGER NOT NULL, own_times INTEGER NOT NULL, shift_ms INTEGER NOT NULL DEFAULT 0,
+  body TEXT NOT NULL
+);
+CREATE INDEX records_by_stream ON records (stream, boot_id, seq);
+""",
+    2: """
+CREATE TABLE records (
+  stream TEXT NOT NULL, boot_id TEXT NOT NULL, seq INTEGER NOT NULL, venue_id TEXT NOT NULL, device_id TEXT NOT NULL,
+  wall_ms INTEGER NOT NULL, monotonic_ms INTEGER NOT NULL, clock_id TEXT NOT NULL, synced INTEGER NOT NULL,
+  dated_ms INTEGER NOT NULL, own_times INTEGER NOT NULL, shift_ms INTEGER NOT NULL DEFAULT 0, body TEXT NOT NULL,
+  PRIMARY KEY (stream, boot_id, seq)
+) WITHOUT ROWID;
+""",
+}
+"""As earlier edge-collectors made them."""
+TOLD = '{"experiment_id": "e", "unit_id": "u", "arm": "tea", "propensity": 0.5, "remark": ""}'
 
 
-def layout_1(path: Path) -> None:
+def earlier(path: Path, layout: int = 1) -> None:
     db = sqlite3.connect(path)
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")
     db.execute("PRAGMA journal_mode=WAL")
-    db.executescript(LAYOUT_1)
+    db.executescript(f"{EARLIER_LAYOUTS[layout]}{OTHER_TABLES} PRAGMA user_version={layout};")
     for n in range(300):
-        place = ("b0", "face_visits", n, "riverside", "terminal")
         body = f'"user_id":"k1:{n}","direction":"enter"'
         wall_ms = int(NOW.timestamp() * 1000) + n
         db.execute(
-            "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (n + 1, *place, wall_ms, 1000, "m1", 1, wall_ms, 0, 60_000, body),
+            "INSERT INTO records (boot_id, stream, seq, venue_id, device_id, wall_ms, monotonic_ms, clock_id, synced,"
+            " dated_ms, own_times, shift_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ("b0", "face_visits", n, "riverside", "terminal", wall_ms, 1000, "m1", 1, wall_ms, 0, 60_000, body),
         )
         db.execute("INSERT INTO delivered VALUES (?, '', ?)", (f"t/{n}", wall_ms))
     db.execute("INSERT INTO states VALUES ('zkteco/1', '9')")
+    db.execute("INSERT INTO assigned VALUES ('e', 'u', ?)", (TOLD,))
     db.commit()
     db.close()
 
 
-def test_a_spool_of_the_first_layout_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", EARLIER_LAYOUTS)
+def test_a_spool_of_an_earlier_layout_goes_on(tmp_path: Path, layout: int) -> None:
     path = tmp_path / "spool.db"
-    layout_1(path)
+    earlier(path, layout)
     spool = Spool(path, gateway_id="gw", boot_id="b1", max_bytes=10**8)
     assert spool.states() == {"zkteco/1": "9"}
     assert spool.take(Entry([visit(0, key="t/0"), visit(300, key="t/300")]), stamp()).result().repeated == 1
+    assert spool.take(Entry([arm("u", "cake")]), stamp()).result().told == TOLD
     sealed = seal(spool, SITE, AT_ONCE, stamp(), everything=True)
     assert [segment.name for segment in sealed] == ["gw-b0-0-299", "gw-b1-0-0"]
     first = lines(sealed[0])
@@ -89,9 +105,21 @@ def test_a_spool_of_the_first_layout_goes_on(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("layout", EARLIER_LAYOUTS)
+def test_a_damaged_spool_of_an_earlier_layout_is_read(tmp_path: Path, layout: int) -> None:
+    path = tmp_path / "spool.db"
+    earlier(path, layout)
+    damage(path, page_of(path, b"t/299"))
+    spool, found = opened(path)
+    assert found
+    assert (found.damaged, found.read["records"], found.read["assigned"]) == (["delivered"], 300, 1)
+    assert numbers(spool) == set(range(300))
+    spool.close()
+
+
 def test_a_spool_that_has_no_room_to_change_its_layout_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
-    layout_1(path)
+    earlier(path)
     pages = path.stat().st_size // 4096
     connect = sqlite3.connect
 
@@ -116,7 +144,7 @@ def test_no_commit_waits_for_the_log_to_grow(tmp_path: Path) -> None:
     before = log.stat().st_size
     assert before > 10_000_000
     for n in range(500):
-        spool.take(Entry([visit(n)]), stamp(), at_once=True).result()
+        assert spool.take_at_once(Entry([visit(n)]), stamp())
     assert log.stat().st_size == before
     assert spool.bytes() < 1_000_000  # and the file itself holds nothing for it
     spool.close()
@@ -156,7 +184,7 @@ def test_whoever_is_in_a_hurry_does_not_tidy_up(tmp_path: Path, monkeypatch: pyt
         spool.take(Entry([visit(n)]), stamp()).result()
     before = spool.path.read_bytes()
     for n in range(30):
-        assert spool.take(Entry([visit(n)]), stamp(), at_once=True).done()
+        assert spool.take_at_once(Entry([visit(n)]), stamp())
     assert spool.path.read_bytes() == before
     spool.take(Entry([visit(99)]), stamp()).result()
     assert spool.path.read_bytes() != before

@@ -10,43 +10,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from edge_collector.collector import Collector
 from edge_collector.gateway import load_gateway
-from edge_collector.ship import Confirmed, Unreachable
 from edge_collector.ship.object_store import FolderTarget
-from edge_collector.ship.target import Segment
 from edge_collector.testing.clock import MachineClock
+from edge_collector.testing.uplink import Uplink
 from tests.edge.end_to_end.installation import gateway_files
 from tests.edge.end_to_end.waiting import PATIENCE, everybody
 
 if TYPE_CHECKING:
     from tests.edge.end_to_end.venue import Venue
-
-
-class Uplink:
-    """The way to the landing, which can be down, and whose answers can get lost."""
-
-    def __init__(self, landing: Path) -> None:
-        self._target = FolderTarget(landing)
-        self.up, self.answers = True, True
-
-    async def put(self, segment: Segment) -> Confirmed:
-        if not self.up:
-            raise Unreachable("the uplink is down")
-        confirmed = await self._target.put(segment)
-        if not self.answers:
-            raise Unreachable("the answer got lost")
-        return confirmed
-
-    async def check(self) -> None:
-        await self._target.check()
-
-    async def close(self) -> None:
-        await self._target.close()
 
 
 class Machine:
@@ -56,7 +34,7 @@ class Machine:
         self.root, self.adapter = venue.root / gateway_id, venue.radio.adapter(adapter)
         self._venue, self._adapter_name = venue, adapter
         self.clock = MachineClock(venue.clock)
-        self.uplink = Uplink(venue.landing_folder)
+        self.uplink = Uplink(FolderTarget(venue.landing_folder), Random(gateway_id))
         self.collector: Collector | None = None
         self.boots = 1
         self._running: asyncio.Task[None] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from edge_collector import health
 from edge_collector.collector import Collector
+from edge_collector.serving import AtOnce
 from edge_collector.sources import http
 from tests.edge.codecs.fuzzing import inputs
 from tests.edge.codecs.samples import ATTLOG, HIKVISION_JSON, HIKVISION_XML, OPERLOG, PLAIN, form
@@ -93,6 +94,8 @@ class Endpoint:
     name: str
     application: Starlette
     good: list[Asked]
+    at_once: Mapping[str, AtOnce] = field(default_factory=dict)
+    """What its server answers without it."""
     statuses: Counter[int] = field(default_factory=Counter)
 
     async def ask(self, asked: Asked) -> Answer:
@@ -198,7 +201,7 @@ class Fuzzed:
         answers = health.app(collector.spool, collector.tally, collector.clock, collector.assigner, lambda: 0.0)
         return [
             Endpoint("http", http.application(collector.gateway, collector.intake.take, body_seconds=5), posted),
-            Endpoint("health", answers, asked),
+            Endpoint("health", answers, asked, {"/assign": health.assign_at_once(collector.assigner)}),
             Endpoint("landing", self.service, list(self._landing_requests())),
         ]
 

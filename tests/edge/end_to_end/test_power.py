@@ -91,13 +91,13 @@ async def test_an_orderly_stop_and_start(venue: Venue) -> None:
 @at_a_venue
 async def test_an_uplink_that_fails_and_forgets_to_answer(venue: Venue) -> None:
     await busy_minute(venue, 0)
-    venue.gateway.uplink.answers = False
+    venue.gateway.uplink.answers = 0.0
     for n in (1, 2, 3):
         await busy_minute(venue, n)
     venue.gateway.uplink.up = False
     for n in (4, 5, 6):
         await busy_minute(venue, n)
-    venue.gateway.uplink.up = venue.gateway.uplink.answers = True
+    venue.gateway.uplink.mend()
     await venue.pass_time(300)
     assert venue.gateway.collector
     assert venue.gateway.collector.shipper.shipped.repeated > 0
@@ -105,11 +105,11 @@ async def test_an_uplink_that_fails_and_forgets_to_answer(venue: Venue) -> None:
 
 @at_a_venue
 async def test_a_killed_collector_ships_again_what_it_does_not_know_to_have_landed(venue: Venue) -> None:
-    venue.gateway.uplink.answers = False
+    venue.gateway.uplink.answers = 0.0
     await busy_minute(venue, 0)
     await venue.pass_time(90)
     await venue.gateway.kill()
-    venue.gateway.uplink.answers = True
+    venue.gateway.uplink.answers = 1.0
     await venue.gateway.start()
     await busy_minute(venue, 1)
 

@@ -168,7 +168,7 @@ class Day:
 
     async def uplink(self) -> None:
         uplink = self.venue.gateway.uplink
-        uplink.up, uplink.answers = self.chance.choice(((True, True), (False, True), (True, False)))
+        uplink.up, uplink.answers = self.chance.choice(((True, 1.0), (False, 1.0), (True, 0.0)))
 
     async def clock(self) -> None:
         clock = self.venue.gateway.clock

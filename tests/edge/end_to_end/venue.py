@@ -102,7 +102,7 @@ class Venue:
         if self._closed:
             return
         for machine in self.machines.values():
-            machine.uplink.up = machine.uplink.answers = True
+            machine.uplink.mend()
             machine.adapter.plug()
         self.radio.loss = 0.0
         await self.pass_time(150)
