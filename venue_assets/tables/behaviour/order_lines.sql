@@ -16,7 +16,8 @@ attached AS (
   QUALIFY row_number() OVER (
     PARTITION BY o.line
     ORDER BY coalesce(o.ordered_at BETWEEN s.enter_at AND s.reaches_until, false) DESC,
-      s.enter_at DESC NULLS LAST, s.leave_at DESC NULLS LAST, s.gateway_id DESC, s.boot_id DESC, s.seq DESC
+      s.enter_at DESC NULLS LAST, CASE WHEN s.enter_at IS NULL THEN s.leave_at END DESC,
+      s.gateway_id DESC, s.boot_id DESC, s.seq DESC -- of two enters at one instant, the later in the order of records
   ) = 1
 )
 SELECT
