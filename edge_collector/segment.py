@@ -214,14 +214,19 @@ def shown(name: str) -> str:
 
 def read_segment(path: Path, manifest: Manifest) -> bytes:
     """The unpacked bytes of the segment at `path`, verified against its manifest. Raises Refused."""
+    content = unpack_segment(path, manifest)
+    expect_rows(count_rows(content), manifest)
+    return content
+
+
+def unpack_segment(path: Path, manifest: Manifest) -> bytes:
+    """What `read_segment` gives, for somebody who counts the rows otherwise: see `expect_rows`. Raises Refused."""
     try:
         packed = _read(path, MAX_SEGMENT_BYTES)
     except OSError as error:
         raise Refused("missing", f"the segment cannot be read ({error.strerror})", _remedy_of(error)) from None
     _expect_hash(packed, manifest)
-    content = _unpack(packed)
-    _expect_rows(count_rows(content), manifest)
-    return content
+    return _unpack(packed)
 
 
 def verify_segment(packed: bytes, manifest: Manifest) -> None:
@@ -231,7 +236,7 @@ def verify_segment(packed: bytes, manifest: Manifest) -> None:
     for piece in _unpacked_in_steps(packed):
         rows += count_rows(piece) - (open_line and piece[:1] != b"\n")
         open_line = piece[-1:] != b"\n"
-    _expect_rows(rows, manifest)
+    expect_rows(rows, manifest)
 
 
 def unpacked_lines(packed: bytes) -> Iterator[bytes]:
@@ -261,7 +266,8 @@ def _expect_hash(packed: bytes, manifest: Manifest) -> None:
         raise Refused("hash", f"sha256 is {digest[:12]}..., the manifest states {manifest.sha256[:12]}...")
 
 
-def _expect_rows(rows: int, manifest: Manifest) -> None:
+def expect_rows(rows: int, manifest: Manifest) -> None:
+    """Raises Refused where a segment has not as many non-empty lines as its manifest states."""
     if rows != manifest.rows:
         raise Refused("row_count", f"{rows} non-empty lines, the manifest states {manifest.rows}")
 

@@ -1,15 +1,14 @@
 """Reading the landing: verified segments become batches of lines, lines become judged rows of a raw table.
 
-Lines that one regular expression proves to be well-formed go straight to DuckDB; every other line goes through the
-reference parser of the contract. Both ways end in the same canonical text, so there is one judgement.
+Lines that are alike are read by the block. Of the others, those that one regular expression proves to be well-formed go
+straight to DuckDB, and the rest first through the reference parser of the contract, which makes their text canonical.
+All ways end in the same typed rows, so there is one judgement.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date
@@ -34,23 +33,25 @@ from edge_collector.segment import (
     SEGMENT_SUFFIX,
     Manifest,
     Refused,
+    expect_rows,
     folder,
     manifests,
     read_manifest,
-    read_segment,
     segment_of,
     shown,
+    unpack_segment,
 )
+from venue_assets.lake.alike import alike, row_schema
 from venue_assets.lake.landing_index import is_no_folder
+from venue_assets.lake.lines import Integers, Lines
+from venue_assets.lake.store import with_dictionaries
 from venue_assets.tables.catalogue import Table
 from venue_assets.tables.raw.judge import judge_sql, parse_sql
 
-_BATCH_BYTES: Final = 48 * 1024**2
+_BATCH_BYTES: Final = 24 * 1024**2
 """Unpacked bytes that are judged at once: bounds memory."""
 
 _EVIDENCE_BYTES: Final = 4096
-
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Landing:
                 pass
         return self._found[stream]
 
-    def contents(self, stream: str) -> Iterator[tuple[LandedSegment, bytes]]:
-        """The accepted segments of one stream with their unpacked bytes, in byte order of their names."""
+    def contents(self, stream: str) -> Iterator[tuple[LandedSegment, Lines]]:
+        """The accepted segments of one stream with their lines, in byte order of their names."""
         found: list[LandedSegment] = []
         try:
             paths = manifests(self.root, stream, self.day)
@@ -104,12 +105,13 @@ class Landing:
             try:
                 segment = replace(segment, manifest=read_manifest(path))
                 assert segment.manifest is not None
-                content = read_segment(segment.path, segment.manifest)
+                lines = Lines.of(unpack_segment(segment.path, segment.manifest))
+                expect_rows(len(lines), segment.manifest)
             except Refused as refused:
                 found.append(replace(segment, refused=refused))
                 continue
             found.append(segment)
-            yield segment, content
+            yield segment, lines
         self._found[stream] = found
 
 
@@ -120,26 +122,83 @@ def raw_batches(con: duckdb.DuckDBPyConnection, landing: Landing, table: Table) 
     """
     assert table.stream is not None
     seen = Seen()
-    for lines in _batched(landing, table.stream):
-        yield from _with_evidence(_judged(con, lines, table.stream, seen), lines, table.schema)
+    for segments in _batched(landing, table.stream):
+        lines = Lines.joined([lines for _, lines in segments])
+        of = np.repeat(np.arange(len(segments), dtype=np.int32), [len(lines) for _, lines in segments])
+        rows = _parsed(con, lines, table.stream)
+        rows = rows.append_column("line", pa.array(lines.numbers))
+        rows = _judged(con, rows, [segment for segment, _ in segments], pa.array(of), table.stream, seen)
+        yield from _with_evidence(rows, lines, table.schema)
 
 
-def _judged(con: duckdb.DuckDBPyConnection, lines: _Lines, stream: str, seen: Seen) -> pa.Table:
-    """The lines of a batch as typed rows, each with the first reason against it, in the order of the lines."""
-    with _registered(con, landed_lines=lines.table.select(["n", "text"])):
-        parsed = _in_order(con.sql(parse_sql(stream)).to_arrow_table())
-    parsed = parsed.append_column("problem", lines.table["problem"])
-    parsed = parsed.append_column("repeated", pa.array(seen.again(parsed)))
-    with _registered(con, parsed=parsed.append_column("created_at", lines.table["created_at"])):
+def _batched(landing: Landing, stream: str) -> Iterator[list[tuple[LandedSegment, Lines]]]:
+    """The accepted segments in order, as many at a time as fit into `_BATCH_BYTES`, but at least one."""
+    pending: list[tuple[LandedSegment, Lines]] = []
+    size = 0
+    for segment, lines in landing.contents(stream):
+        if pending and size + len(lines.content) > _BATCH_BYTES:
+            yield pending
+            pending, size = [], 0
+        pending.append((segment, lines))
+        size += len(lines.content)
+    if pending:
+        yield pending
+
+
+def _parsed(con: duckdb.DuckDBPyConnection, lines: Lines, stream: str) -> pa.Table:
+    """The lines as typed rows in their order; a line with a `problem` has no values."""
+    schema = row_schema(stream)
+    left = np.ones(len(lines), dtype=bool)
+    tables = []
+    for positions, rows in alike(stream, lines):
+        left[positions] = False
+        tables.append(rows.append_column("n", pa.array(positions)))
+    others = np.flatnonzero(left)
+    text, problems = _canonical(stream, lines.take(others))
+    landed = pa.table({"n": pa.array(others), "text": text.to_arrow(compat_level=pl.CompatLevel.newest())})
+    with _registered(con, landed_lines=landed):
+        rest = con.sql(parse_sql(stream)).to_arrow_table()
+    tables.append(rest.select(schema.names).cast(schema).append_column("n", rest["n"]))
+    rows = _in_order(pa.concat_tables(tables).unify_dictionaries())
+    told = {int(others[at]): problem for at, problem in problems.items()}
+    return rows.append_column("problem", _sparse(len(rows), told, pa.string()))
+
+
+def _canonical(stream: str, lines: Lines) -> tuple[pl.Series, dict[int, str]]:
+    """The lines as canonical texts, null where there is a problem, and the problems by position."""
+    text = lines.text()
+    doubtful = (~_proven(stream, text)).arg_true().to_numpy()
+    mended: list[str | None] = []
+    problems: dict[int, str] = {}
+    for at, line in zip(doubtful.tolist(), lines.each(doubtful), strict=True):
+        try:
+            mended.append(canonical(stream, line))
+        except Malformed as malformed:
+            mended.append(None)
+            problems[at] = str(malformed)[:500]
+    return (text.scatter(doubtful, pl.Series(mended, dtype=pl.String)) if mended else text), problems
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection,
+    rows: pa.Table,
+    segments: Sequence[LandedSegment],
+    of: pa.Array,
+    stream: str,
+    seen: Seen,
+) -> pa.Table:
+    """The typed rows with the segment that each is `of`, and the first reason against it."""
+    accepted = [segment.manifest for segment in segments]
+    created = [manifest.created_at.astimezone(UTC).replace(tzinfo=None) for manifest in accepted if manifest]
+    parsed = rows.append_column("repeated", pa.array(seen.again(rows)))
+    parsed = parsed.append_column("created_at", pa.array(created, pa.timestamp("us")).take(of))
+    with _registered(con, parsed=parsed):
         judgement = _in_order(con.sql(judge_sql(stream)).to_arrow_table())
-    for name, source in (
-        ("segment", lines.table),
-        ("line", lines.table),
-        ("reason", judgement),
-        ("local_time", judgement),
-    ):
-        parsed = parsed.append_column(name, source[name])
-    return parsed
+    names = pa.array([segment.name for segment in segments], pa.string())
+    rows = rows.append_column("segment", pa.DictionaryArray.from_arrays(of, names))
+    for name in ("reason", "local_time"):
+        rows = rows.append_column(name, judgement[name])
+    return rows
 
 
 @contextmanager
@@ -166,7 +225,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
-        self._seqs: dict[int, IntArray] = {}
+        self._seqs: dict[int, Integers] = {}
 
     def again(self, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which rows have an identity that an earlier row had, in this table or in one before. Null ones have none."""
@@ -184,32 +243,11 @@ class Seen:
             self._seqs[boots[run[0]]] = np.sort(np.concatenate([known, own[~repeated]]), kind="stable")
         return again
 
-    def _numbers(self, names: pa.ChunkedArray) -> IntArray:
+    def _numbers(self, names: pa.ChunkedArray) -> Integers:
         encoded = names.combine_chunks().dictionary_encode()
         numbers = [self._names.setdefault(name, len(self._names)) for name in encoded.dictionary.to_pylist()]
-        per_row: IntArray = np.array([*numbers, 0], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy()]
+        per_row: Integers = np.array([*numbers, 0], dtype=np.int64)[encoded.indices.fill_null(-1).to_numpy()]
         return per_row
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """A batch of landed lines: as a table for the judgement, and as bytes for the evidence."""
-
-    table: pa.Table
-    raw: pl.Series
-
-
-def _batched(landing: Landing, stream: str) -> Iterator[_Lines]:
-    pending: list[tuple[LandedSegment, bytes]] = []
-    size = 0
-    for segment, content in landing.contents(stream):
-        if pending and size + len(content) > _BATCH_BYTES:
-            yield _lines(stream, pending)
-            pending, size = [], 0
-        pending.append((segment, content))
-        size += len(content)
-    if pending:
-        yield _lines(stream, pending)
 
 
 @lru_cache
@@ -228,39 +266,6 @@ def _proven(stream: str, text: pl.Series) -> pl.Series:
     return proven & (text.str.len_bytes() <= MAX_LINE_BYTES)
 
 
-def _lines(stream: str, segments: list[tuple[LandedSegment, bytes]]) -> _Lines:
-    split = [_split(content) for _, content in segments]
-    raw = pl.concat([part[0] for part in split])
-    text = pl.concat([part[1] for part in split])
-    numbers = np.concatenate([part[2] for part in split])
-    doubtful = (~_proven(stream, text)).arg_true().to_numpy()
-    problems: dict[int, str] = {}
-    mended: list[str | None] = []
-    for at, line in zip(doubtful.tolist(), raw.gather(doubtful), strict=True):
-        try:
-            mended.append(canonical(stream, line.removesuffix(b"\n")))
-        except Malformed as malformed:
-            mended.append(None)
-            problems[at] = str(malformed)[:500]
-    if len(doubtful):
-        text = text.scatter(doubtful, pl.Series(mended, dtype=pl.String))
-    of = pa.array(np.repeat(np.arange(len(segments), dtype=np.int32), [len(part[0]) for part in split]))
-    names = pa.array([segment.name for segment, _ in segments], pa.string())
-    accepted = [segment.manifest for segment, _ in segments]
-    created = [manifest.created_at.astimezone(UTC).replace(tzinfo=None) for manifest in accepted if manifest]
-    table = pa.table(
-        {
-            "n": pa.array(np.arange(len(text), dtype=np.int64)),
-            "segment": pa.DictionaryArray.from_arrays(of, names),
-            "line": pa.array(numbers),
-            "text": text.to_arrow(compat_level=pl.CompatLevel.newest()),
-            "problem": _sparse(len(text), problems, pa.string()),
-            "created_at": pa.array(created, pa.timestamp("us")).take(of),
-        }
-    )
-    return _Lines(table, raw)
-
-
 def _sparse(size: int, values: Mapping[int, Any], kind: pa.DataType) -> pa.Array:
     """An array that is null except at the positions of `values`."""
     at = np.full(size, -1, dtype=np.int64)
@@ -268,66 +273,14 @@ def _sparse(size: int, values: Mapping[int, Any], kind: pa.DataType) -> pa.Array
     return pa.array(list(values.values()), kind).take(pa.array(at, mask=at < 0))
 
 
-def _split(content: bytes) -> tuple[pl.Series, pl.Series, np.ndarray[Any, Any]]:
-    """The non-empty lines, each with its line feed, and their numbers from 1.
-
-    Given as bytes, and as text that is null where a line is not UTF-8. Both are views of `content`.
-    """
-    offsets = _line_offsets(content)
-    numbers = np.arange(1, len(offsets), dtype=np.int64)
-    if bool((content[:1] == b"\n") or (np.diff(offsets) == 1).any()):
-        content, numbers = _without_blank_lines(content)
-        offsets = _line_offsets(content)
-    buffers = [pa.py_buffer(offsets), pa.py_buffer(content)]
-    raw = pa.Array.from_buffers(pa.large_binary(), len(numbers), [None, *buffers])
-    valid = None
-    if not content.isascii():
-        valid = pa.py_buffer(np.packbits(_is_utf8(content, offsets), bitorder="little"))
-    text = pa.Array.from_buffers(pa.large_string(), len(numbers), [valid, *buffers])
-    return pl.Series("raw", raw), pl.Series("text", text), numbers
-
-
-def _line_offsets(content: bytes) -> np.ndarray[Any, Any]:
-    """Where each line starts, and the end."""
-    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == 0x0A).astype(np.int64) + 1
-    if content and not content.endswith(b"\n"):
-        ends = np.append(ends, len(content))
-    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
-
-
-def _without_blank_lines(content: bytes) -> tuple[bytes, np.ndarray[Any, Any]]:
-    """The non-empty lines and their numbers. Millions of empty ones must not cost memory."""
-    lines: list[bytes] = []
-    numbers = array("q")
-    number, at = 1, 0
-    for match in re.finditer(rb"[^\n]+", content):
-        number += content.count(b"\n", at, match.start())
-        at = match.start()
-        numbers.append(number)
-        lines.append(match[0] + b"\n")
-    return b"".join(lines), np.frombuffer(numbers.tobytes(), dtype=np.int64)
-
-
-def _is_utf8(content: bytes, offsets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which lines are UTF-8. Only those with a byte beyond ASCII have to be tried."""
-    octets = np.frombuffer(content, dtype=np.uint8)
-    valid = np.ones(len(offsets) - 1, dtype=bool)
-    for at in np.unique(np.searchsorted(offsets, np.flatnonzero(octets >= 0x80), side="right") - 1):
-        try:
-            content[offsets[at] : offsets[at + 1]].decode()
-        except UnicodeDecodeError:
-            valid[at] = False
-    return valid
-
-
-def _with_evidence(judged: pa.Table, lines: _Lines, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _with_evidence(judged: pa.Table, lines: Lines, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The judged rows with the text of those that cannot be clean, in the columns of the raw table."""
     bad = np.flatnonzero(judged["reason"].is_valid().to_numpy())
-    evidence = [line.removesuffix(b"\n") for line in lines.raw.gather(bad)]
+    evidence = lines.each(bad)
     for name, kind, values in (
         ("text", pa.string(), [line[:_EVIDENCE_BYTES].decode("utf-8", "replace") for line in evidence]),
         ("text_bytes", pa.int64(), [len(line) for line in evidence]),
         ("text_sha256", pa.string(), [hashlib.sha256(line).hexdigest() for line in evidence]),
     ):
         judged = judged.append_column(name, _sparse(len(judged), dict(zip(bad.tolist(), values, strict=True)), kind))
-    yield from judged.select(schema.names).cast(schema).to_batches()
+    yield from judged.select(schema.names).cast(with_dictionaries(schema, judged.schema)).to_batches()

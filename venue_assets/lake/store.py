@@ -8,6 +8,7 @@ Nothing else knows these paths. A file holds no time stamp and no run id: the sa
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -174,19 +176,31 @@ class Lake:
         code: str,
         inputs: Mapping[str, str],
     ) -> Iterator[Draft]:
-        """Write rows beside the partition; on leaving the context the draft is gone unless it was `put`."""
+        """Write rows beside the partition; on leaving the context the draft is gone unless it was `put`.
+
+        Texts may come as dictionaries, which costs less to write; in the file they are plain texts.
+        """
         folder = self.path(table, day).parent
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f".{_PART}.{os.getpid()}"
         sink = _HashingFile(beside)
         rows = 0
         try:
-            with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **_encoding(schema)) as writer:
-                for group in _row_groups(schema, batches):
+            groups = _row_groups(schema, batches)
+            first = next(groups)
+            with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), first.schema, **_encoding(schema)) as writer:
+                groups = chain([first], groups)
+                del first  # not to be held while the others are written
+                for group in groups:
                     rows += group.num_rows
                     writer.write_table(group, row_group_size=_ROW_GROUP)
                 provenance = Provenance(sink.digest.hexdigest(), code, dict(sorted(inputs.items())), rows)
-                writer.add_key_value_metadata({_FOOTER_KEY.decode(): json.dumps(asdict(provenance), sort_keys=True)})
+                writer.add_key_value_metadata(
+                    {
+                        "ARROW:schema": base64.b64encode(schema.serialize()).decode(),
+                        _FOOTER_KEY.decode(): json.dumps(asdict(provenance), sort_keys=True),
+                    }
+                )
             sink.close()
             yield Draft(beside, provenance)
         finally:
@@ -272,7 +286,9 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
     """Cheap to write and to read: texts by dictionary while they repeat, numbers and times by difference."""
     whole = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_timestamp(f.type)]
     return {
-        "compression": "lz4",
+        # Pseudonyms are hex digits of a hash: packing them takes long and saves little.
+        "compression": {f.name: "none" if f.name.endswith("user_id") else "lz4" for f in schema},
+        "store_schema": False,  # of dictionaries nothing is told, for they need not come as such
         "data_page_version": "1.0",
         "use_dictionary": [f.name for f in schema if pa.types.is_string(f.type)],
         "dictionary_pagesize_limit": _DICTIONARY,
@@ -284,9 +300,29 @@ def _row_groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterato
     """The rows in groups of a fixed size, each in one piece: how rows arrive must not show in the file's bytes."""
     pending: list[pa.RecordBatch] = []
     for batch in batches:
+        schema = with_dictionaries(schema, batch.schema)
         pending.append(batch)
         while sum(b.num_rows for b in pending) >= _ROW_GROUP:
             table = pa.Table.from_batches(pending, schema)
-            yield table.slice(0, _ROW_GROUP).combine_chunks()
+            yield _in_one_piece(table.slice(0, _ROW_GROUP))
             pending = table.slice(_ROW_GROUP).to_batches()
-    yield pa.Table.from_batches(pending, schema).combine_chunks()
+    yield _in_one_piece(pa.Table.from_batches(pending, schema))
+
+
+def with_dictionaries(schema: pa.Schema, given: pa.Schema) -> pa.Schema:
+    """The schema, but with dictionaries for the texts that are given as such."""
+    dictionaries = {field.name: field.type for field in given if pa.types.is_dictionary(field.type)}
+    return pa.schema([f.with_type(dictionaries.get(f.name, f.type)) for f in schema])
+
+
+def _in_one_piece(group: pa.Table) -> pa.Table:
+    """The rows without seams; a dictionary holds what its rows hold and nothing else, in the order in which they do."""
+    group = group.combine_chunks()
+    for at, field in enumerate(group.schema):
+        if pa.types.is_dictionary(field.type) and group.num_rows:
+            column = group.column(at).chunk(0)
+            if len(column.dictionary) > 1 or column.null_count == len(column):
+                met = column.indices.dictionary_encode()
+                column = pa.DictionaryArray.from_arrays(met.indices, column.dictionary.take(met.dictionary))
+                group = group.set_column(at, field, column)
+    return group
