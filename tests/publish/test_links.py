@@ -129,6 +129,15 @@ def test_every_file_names_its_publication(four_dates: Home) -> None:
         assert not any(earlier.publication_id in text for text in texts for earlier in (first, second)), place
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 1000])
+def test_a_copy_in_pieces_lacks_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("venue_assets.publish.links._PIECE", 256)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(size))
+    copy(source, target)
+    assert target.read_bytes() == source.read_bytes()
+
+
 @pytest.mark.parametrize("what", ["copies", "refuses", "copies nothing", "is not there"])
 def test_a_copy_is_a_file_of_its_own_whatever_the_system_offers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str

@@ -6,6 +6,7 @@ names.py          the names under which readers find things
 collecting.py     which dates can be published: those whose tables fit together
 building.py       one publication's files, in a folder that nobody reads yet
 database.py       venue.duckdb: the layers, the record of the publication, settings; comments on all of it
+parallel.py       several statements at a time on one database
 star_tables.py    the schema `star`            metric_views.py   the schema `metric`
 customers.py      star.dim_customer where only later dates came
 small_cells.py    figures that rest on few people are left out, where site.toml says so

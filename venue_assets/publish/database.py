@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Final
 
 import duckdb
@@ -21,6 +22,7 @@ import duckdb
 from venue_assets.lake.engine import select_partitions
 from venue_assets.lake.store import Lake
 from venue_assets.publish import metric_views
+from venue_assets.publish.parallel import side_by_side
 from venue_assets.publish.star_tables import SCHEMA as STAR
 from venue_assets.semantic_layer.star import star
 from venue_assets.tables.catalogue import Catalogue, Table, TableColumn
@@ -93,9 +95,20 @@ def create(con: duckdb.DuckDBPyConnection, catalogue: Catalogue, smallest_cell: 
 
 
 def fill(
+    con: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    catalogue: Catalogue,
+    days: Mapping[str, Collection[str]],
+    held: Contents,
+) -> None:
+    """Write the rows of these dates of each table anew: those that are `held` from the lake, no rows of the others."""
+    longest_first = sorted(catalogue, key=lambda table: table.name not in EVERYBODY_TABLES)
+    side_by_side(con, [partial(_fill, lake=lake, table=t, days=days[t.name], held=held[t.name]) for t in longest_first])
+
+
+def _fill(
     con: duckdb.DuckDBPyConnection, lake: Lake, table: Table, days: Collection[str], held: Collection[str]
 ) -> None:
-    """Write the rows of these dates anew: those that are `held` from the lake, no rows of the others."""
     if not days:
         return
     name = f"venue.{table.layer}.{table.name}"

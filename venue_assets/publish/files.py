@@ -17,6 +17,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ import duckdb
 
 from venue_assets.publish.database import Contents
 from venue_assets.publish.links import link
+from venue_assets.publish.parallel import side_by_side
 from venue_assets.publish.safe_types import check_select
 from venue_assets.publish.star_tables import CUSTOMERS, Changed, is_changed, local_dates
 from venue_assets.publish.star_tables import SCHEMA as STAR
@@ -122,10 +124,16 @@ def write(con: duckdb.DuckDBPyConnection, folder: Path, files: list[File], befor
     for parent in dict.fromkeys((folder / file.path).parent for file in files):
         parent.mkdir(parents=True, exist_ok=True)
     earlier = {str(p.relative_to(before)) for p in before.rglob("*.*")} if before else set()
+    written = list[File]()
     for file in files:
         if before and not file.is_changed and file.path in earlier:
             link(before / file.path, folder / file.path)
-            continue
-        check_select(con, file.path, file.select)
-        target = str(folder / file.path).replace("'", "''")
-        con.execute(f"COPY ({file.select}) TO '{target}' ({how})")
+        else:
+            written.append(file)
+    side_by_side(con, [partial(_write, folder=folder, file=file, how=how) for file in written])
+
+
+def _write(con: duckdb.DuckDBPyConnection, folder: Path, file: File, how: str) -> None:
+    check_select(con, file.path, file.select)
+    target = str(folder / file.path).replace("'", "''")
+    con.execute(f"COPY ({file.select}) TO '{target}' ({how})")
