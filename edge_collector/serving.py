@@ -77,6 +77,8 @@ class _Impatient(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _held: bytes | None = None
     """As much of the body as there is, of a request that the application has not been told of."""
+    _told = False
+    """Whether a request of this read was answered at once. Others behind it wait: nobody else would get his turn."""
 
     def __init__(self, *given: Any, at_once: Mapping[bytes, AtOnce], **more: Any) -> None:
         super().__init__(*given, **more)
@@ -95,6 +97,7 @@ class _Impatient(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unread += len(data)
+        self._told = False
         super().data_received(data)
         if self._held is not None and not self.transport.is_closing():
             self._hand_over()  # its body comes in pieces
@@ -104,8 +107,11 @@ class _Impatient(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._unread = 0
+        self._unset_keepalive_if_required()  # wound up by an answer to what came in the same read
         if (
             self.url in self._at_once
+            and not self._told
+            and self.parser.get_http_version() == "1.1"
             and self.parser.get_method() == b"POST"
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
@@ -143,7 +149,7 @@ class _Impatient(HttpToolsProtocol):
             super().on_body(body)
 
     def _tell(self, answer: bytes) -> None:
-        self._held = None
+        self._held, self._told = None, True
         headers = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
         kind = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(answer)
         self.transport.write(b"".join((b"HTTP/1.1 200 OK\r\n", headers, kind, answer)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from functools import partial
@@ -72,3 +74,47 @@ def test_a_job_that_fails_stops_the_others_and_says_why() -> None:
         assert time.monotonic() - before < PATIENCE
         assert next(begun) == 0
         assert con.sql("SELECT count(*) FROM t").fetchall() == [(0,)]
+
+
+def test_of_two_failures_the_first_is_told() -> None:
+    failed = threading.Event()
+
+    def cause(own: duckdb.DuckDBPyConnection) -> None:
+        failed.set()
+        raise ValueError("the cause")
+
+    def consequence(own: duckdb.DuckDBPyConnection) -> None:
+        failed.wait(PATIENCE)
+        raise ValueError("the consequence")
+
+    with duckdb.connect() as con:
+        for _ in range(200):
+            failed.clear()
+            with pytest.raises(ValueError, match="the cause"):
+                side_by_side(con, [cause, consequence])
+
+
+def test_ctrl_c_pressed_twice_waits_for_no_statement() -> None:
+    running = threading.Barrier(THREADS + 1)
+
+    def endless(own: duckdb.DuckDBPyConnection) -> None:
+        running.wait(PATIENCE)
+        own.execute("SELECT sum(a.range + b.range) FROM range(10_000_000) AS a, range(10_000_000) AS b")
+
+    def press() -> None:
+        running.wait(PATIENCE)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+    try:
+        with duckdb.connect() as con:
+            pressing = threading.Thread(target=press)
+            pressing.start()
+            before = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                side_by_side(con, [endless] * THREADS)
+            pressing.join()
+            assert time.monotonic() - before < PATIENCE
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from threading import Semaphore, Thread
 from typing import Final
 
 import duckdb
@@ -30,29 +30,48 @@ def side_by_side(con: duckdb.DuckDBPyConnection, jobs: Iterable[Job]) -> None:
     They see what is attached to `con`, but neither its temporary views nor what it has not committed. Raises what the
     first job that fails raises; those that are under way are interrupted.
     """
-    left = deque(jobs)
+    left, failures, ended = deque(jobs), list[BaseException](), Semaphore(0)
 
     def work(own: duckdb.DuckDBPyConnection) -> None:
-        own.execute(SESSION)
-        own.begin()
-        while True:
-            try:
-                job = left.popleft()
-            except IndexError:
-                break
-            job(own)
-        own.commit()
+        try:
+            own.execute(SESSION)
+            own.begin()
+            while (job := _next(left)) is not None:
+                job(own)
+            own.commit()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            ended.release()
 
     with ExitStack() as stack:
         connections = [stack.enter_context(con.cursor()) for _ in range(THREADS)]
-        threads = stack.enter_context(ThreadPoolExecutor(THREADS))
-        working = [threads.submit(work, own) for own in connections]
+        threads = [Thread(target=work, args=(own,), name="side by side") for own in connections]
         try:
-            for done in as_completed(working):
-                done.result()
-        except BaseException:
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                ended.acquire()
+                if failures:
+                    break
+        finally:
             left.clear()
-            while wait(working, timeout=_AGAIN).not_done:
-                for own in connections:
-                    own.interrupt()
-            raise
+            _stop(connections, threads)
+    if failures:
+        raise failures[0]
+
+
+def _next(left: deque[Job]) -> Job | None:
+    try:
+        return left.popleft()
+    except IndexError:
+        return None
+
+
+def _stop(connections: Iterable[duckdb.DuckDBPyConnection], threads: Iterable[Thread]) -> None:
+    """Interrupt what is under way until nothing is; who presses Ctrl-C once more has to wait for that, too."""
+    while working := [thread for thread in threads if thread.is_alive()]:
+        with suppress(KeyboardInterrupt):
+            for own in connections:
+                own.interrupt()
+            working[0].join(_AGAIN)

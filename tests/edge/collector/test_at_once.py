@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -23,6 +25,8 @@ from tests.edge.collector.box import Box
 from tests.edge.collector.desk import ASSIGNED, experiments
 
 Answers = list[tuple[int, bytes]]
+IDLE_SECONDS = 0.2
+"""After which a connection is closed, in the one test that waits for it."""
 
 
 def post(body: bytes, *headers: bytes, path: bytes = b"/quick") -> bytes:
@@ -54,7 +58,10 @@ class Line:
 
 
 async def _told(request: Request) -> Response:
-    return PlainTextResponse(b"at leisure: " + await request.body())
+    body = await request.body()
+    if body == b"slow":
+        await asyncio.sleep(3 * IDLE_SECONDS)
+    return PlainTextResponse(b"at leisure: " + body)
 
 
 def quick(body: bytes) -> str | None:
@@ -93,7 +100,8 @@ QUESTIONS: dict[str, tuple[Iterable[bytes], list[bytes]]] = {
     "empty": ([post(b"")], [b'"at once: "']),
     "chunks": ([CHUNKED], [b'"at once: abc"']),
     "one after the other": ([post(b"a"), post(b"b")], [b'"at once: a"', b'"at once: b"']),
-    "two in one piece": ([post(b"a") + post(b"b")], [b'"at once: a"', b'"at once: b"']),
+    "two in one piece": ([post(b"a") + post(b"b")], [b'"at once: a"', b"at leisure: b"]),
+    "of an old client": ([post(b"a", b"Connection: keep-alive").replace(b"/1.1", b"/1.0")], [b"at leisure: a"]),
     "another path": ([post(b"a", path=b"/other")], [b"at leisure: a"]),
     "one that it does not answer": ([post(b"pass")], [b"at leisure: pass"]),
     "one over which it falls": ([post(b"fall")], [b"at leisure: fall"]),
@@ -111,6 +119,16 @@ def test_each_question_has_its_answer_in_its_order(name: str) -> None:
 
     async def do(line: Line) -> None:
         assert await line.ask(*pieces, answers=len(expected)) == [(200, body) for body in expected]
+
+    served(do)
+
+
+def test_a_connection_is_not_idle_while_somebody_is_answered_at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.uvicorn, "Config", partial(uvicorn.Config, timeout_keep_alive=IDLE_SECONDS))
+
+    async def do(line: Line) -> None:
+        answers = await line.ask(post(b"a") + post(b"slow", path=b"/other"), answers=2)
+        assert answers == [(200, b'"at once: a"'), (200, b"at leisure: slow")]
 
     served(do)
 
