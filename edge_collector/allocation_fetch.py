@@ -62,7 +62,10 @@ class AllocationFetcher:
                 self._tally.alarms[subject] = "; ".join(problems)
             else:
                 self._tally.alarms.pop(subject, None)
-        await asyncio.to_thread(self._forget)
+        try:
+            await asyncio.to_thread(self._forget)
+        except OSError as error:
+            _log.warning("old allocations stay: %s", error)
         return written
 
     def _wanted(self) -> list[tuple[str, tuple[date, ...]]]:

@@ -74,6 +74,10 @@ class Allocations:
             except AllocationProblem as problem:
                 found, remark = None, str(problem)
                 self._tally.alarms[f"allocation {experiment_id}"] = remark
+            except OSError as error:  # perhaps only this once
+                remark = f"the allocation cannot be read ({error.strerror})"
+                self._tally.alarms[f"allocation {experiment_id}"] = remark
+                return None, remark
             known = self._read[experiment_id] = (today, state, found, remark)
         return known[2], known[3]
 

@@ -299,7 +299,12 @@ class Collector:
         """Raise an alarm while a damaged spool lies aside; end everything when this one is damaged: see `salvage`."""
         if self.spool.damage:
             raise SpoolDamaged(f"{self.spool.path} is damaged ({self.spool.damage})")
-        if not (aside := await asyncio.to_thread(lying_aside, self.spool.path)):
+        try:
+            aside = await asyncio.to_thread(lying_aside, self.spool.path)
+        except OSError as error:  # too many open files, a folder on a bad sector: the spool itself goes on
+            _log.warning("the folder of the spool cannot be looked into: %s", error)
+            return
+        if not aside:
             self.tally.alarms.pop(_DAMAGED, None)
         else:
             self.tally.alarms.setdefault(_DAMAGED, aside)
@@ -367,6 +372,8 @@ class Collector:
         return [(venue_id, event) for venue_id in venues]
 
     async def _forget(self) -> None:
+        if not self.clock.synced():  # by a clock in another year, all is old and every experiment has ended
+            return
         now = self.clock.now()
         ended = [e.id for e in self.gateway.site.experiments if e.last_date < now.date() - timedelta(days=2)]
         await asyncio.to_thread(self.spool.forget, now, ended)

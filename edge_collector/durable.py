@@ -85,6 +85,12 @@ def make_folder(path: Path) -> None:
     flush_folder(path.parent)
 
 
+def flush_file(path: Path) -> None:
+    """Make the content of a file that was written survive a power cut."""
+    with path.open("r+b") as file:  # Windows flushes only what is open to be written
+        os.fsync(file.fileno())
+
+
 def flush_folder(path: Path) -> None:
     """Make renames in a folder survive a power cut. Windows has no such thing and needs none."""
     if os.name != "posix":

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from edge_collector.assign import Assigner, CannotAssign
 from edge_collector.clock import Clock
+from edge_collector.codecs.entries import MemberNumber
 from edge_collector.serving import AtOnce, BodyRefused, read_body
 from edge_collector.spool import Depth, Spool, SpoolFull
 from edge_collector.tally import Tally
@@ -36,7 +37,7 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     experiment_id: str
-    member_number: str | None = None
+    member_number: MemberNumber = None
     visit: str | None = None
 
 

@@ -44,6 +44,8 @@ _OLDEST: Final = REMEMBERED - timedelta(days=1)
 _NEWEST: Final = timedelta(days=1)
 _SHORTEST: Final = 0.001
 """Seconds of an interval. Records have milliseconds, and an interval must not end where it begins."""
+_AT_ONCE: Final = 500
+"""Readings of one delivery before others get their turn: a terminal may send its log of years."""
 _STARTING: Final = 5.0
 """Seconds that a machine takes at least to start: longer than any trigger is late or open."""
 REASONS: Final[Mapping[str, str]] = {
@@ -145,6 +147,12 @@ class Intake:
         """What was kept with an earlier delivery: how far a device has been read, which file."""
         return self._states.get(subject)
 
+    def believed(self, known: Known) -> tuple[int, int] | None:
+        """The running totals, in and out, that are believed of a counter and durable; None where it was never heard."""
+        if (counter := self._counters.get(_subject(known))) is None:
+            return None
+        return counter.state.settled.ins, counter.state.settled.outs or 0
+
     # Readings ---------------------------------------------------------------------------------------------------------
 
     async def take(
@@ -162,8 +170,10 @@ class Intake:
     async def _take(self, source: str, readings: Sequence[AnyReading], states: Mapping[str, str]) -> Receipt:
         stamp = self.stamp()
         delivery = _Delivery(states=dict(states))
-        for reading in readings:
+        for n, reading in enumerate(readings, start=1):
             self._read(source, reading, stamp, delivery)
+            if n % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         return await self._keep(source, delivery, stamp)
 
     def _read(self, source: str, reading: AnyReading, stamp: Stamp, delivery: _Delivery) -> None:

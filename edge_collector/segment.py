@@ -24,8 +24,7 @@ import zstandard
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edge_collector.contract import INTEGER_RANGE, LANDING_SCHEMA, MAX_LINE_BYTES, STREAMS
-from edge_collector.durable import flush_folder as flush_folder
-from edge_collector.durable import write_atomically as write_atomically
+from edge_collector.durable import write_atomically
 
 SEGMENT_SUFFIX = ".jsonl.zst"
 MANIFEST_SUFFIX = ".manifest.json"

@@ -1,7 +1,7 @@
 """Serving an ASGI application as one task among others: uvicorn, without its hold on the process and its signals.
 
 Nobody can keep a connection for nothing: whoever does not come to the end of a request's headers, in time and within
-some KiB, is sent away, and bodies have a limit of size and time.
+some KiB, is sent away, and so is who asks and asks and does not take the answers; bodies have a limit of size and time.
 
 What a screen waits for can be answered `AtOnce`, without a task and an application between the question and its answer:
 they take two thirds of what HTTP takes.
@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from starlette.applications import Starlette
@@ -26,6 +27,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEADER_SECONDS: Final = 10.0
 _HEADER_BYTES: Final = 64 * 1024
+_ANSWERED: Final = 200
+"""Connections; of more, a request is answered with 503."""
+_KEPT: Final = 2 * _ANSWERED
+"""Connections; of more, none is heard, for each is one of the files that a process may have open, and under TLS takes
+0.3 MB before anybody knows who it is."""
+_OF_ONE: Final = _ANSWERED // 2
+"""Connections from one address: whoever has gone mad there leaves room for the others."""
+_AHEAD: Final = 32
+"""Requests that may wait on a connection for the one before them. Nobody sends so many but to fill the memory: one read
+can hold fifteen thousand."""
 
 
 AtOnce = Callable[[bytes], str | None]
@@ -64,8 +75,18 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     return b"".join(parts)
 
 
-class _Impatient(HttpToolsProtocol):
-    """uvicorn waits for ever for the headers of a request, and for the rest of one that was refused; this does not.
+class FewAhead(HttpToolsProtocol):
+    """uvicorn reads ahead whatever comes and keeps it in memory; this refuses who does not wait for answers."""
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= _AHEAD:
+            raise ConnectionAbortedError("too many requests wait on this connection")  # uvicorn answers 400
+        super().on_headers_complete()
+
+
+class _Impatient(FewAhead):
+    """uvicorn waits for ever for the headers of a request, for the rest of one that was refused, and for somebody to
+    take answers; this does not.
 
     Nor does it keep headers that do not end. (uvicorn's other reader of HTTP, h11, has such a limit; it takes 0.15 ms
     more for each request, half of what a screen waits for its answer.)
@@ -105,6 +126,15 @@ class _Impatient(HttpToolsProtocol):
             self.transport.abort()
         self._watch()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._rest()
+        self._watch()
+
     def on_headers_complete(self) -> None:
         self._unread = 0
         self._unset_keepalive_if_required()  # wound up by an answer to what came in the same read
@@ -117,6 +147,7 @@ class _Impatient(HttpToolsProtocol):
             and not self.parser.should_upgrade()
             and not self.expect_100_continue
             and not self._answering()
+            and not self.flow.write_paused
         ):
             self._held = b""
         else:
@@ -164,15 +195,32 @@ class _Impatient(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
-        if self._answering():
+        if self._answering() and not self.flow.write_paused:
             self._rest()
-        elif self._deadline is None and not self.transport.is_closing():
+        elif self._deadline is None:  # also of one that is closed as soon as its last answer is taken
             self._deadline = self.loop.call_later(self.header_seconds, self.transport.abort)
 
     def _rest(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _Listener(socket.socket):
+    """One that hangs up on whoever comes while too many are there."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(listening.family, listening.type, listening.proto, listening.detach())
+        self._here = WeakKeyDictionary[socket.socket, str]()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        connection, address = super().accept()
+        here = [of for other, of in self._here.items() if other.fileno() >= 0]
+        if len(here) >= _KEPT or here.count(address[0]) >= _OF_ONE:
+            connection.close()
+            raise ConnectionAbortedError("too many connections")  # asyncio asks for the next one
+        self._here[connection] = address[0]
+        return connection, address
 
 
 class _Server(uvicorn.Server):
@@ -184,7 +232,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises CannotListen."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=256)
+        return _Listener(socket.create_server(address[:2], family=family, backlog=256))
     except OSError as error:
         # socket.create_server adds to the reason what the message says anyway.
         why = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
@@ -224,7 +272,7 @@ async def serve(
         log_config=None,
         server_header=False,
         lifespan="off",
-        limit_concurrency=200,
+        limit_concurrency=_ANSWERED,
         timeout_graceful_shutdown=1,  # what was not answered is sent again
     )
     server = _Server(config)

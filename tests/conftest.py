@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from venue_assets.home import Home
 from venue_assets.lake.engine import Computed, Engine
@@ -36,23 +37,48 @@ SLOWEST = (
     "graph/test_processes.py",
     "cli/test_empty_dates.py",
     "graph/test_ranges.py",
-    "ui/test_dagster_ui.py",
     "cli/test_status.py",
     "lake/test_agreement.py",
+    "powerbi/test_dax.py",
     "experiments/test_units.py",
     "lake/test_analysis.py",
-    "cli/test_ui.py",
     "cli/test_experiment.py",
     "cli/test_demo.py",
+    "cli/test_interrupted.py",
+    "cli/test_doctor.py",
+    "cli/test_demo_leftovers.py",
     "dictionary",
     "graph/test_sensor.py",
     "simulate/test_units_as_computed.py",
     "cli/test_commands.py",
     "cli/test_query.py",
-    "edge/collector/test_cli.py",
+    "edge/end_to_end/test_radio_faults.py",
+    "edge/collector/test_salvage.py",
+    "edge/end_to_end/test_days.py",
+    "experiments/test_gates.py",
+    "semantic_layer/test_same_as_tables.py",
+    "oracle/test_adversarial.py",
+    "edge/end_to_end/test_power.py",
     "powerbi/test_checks.py",
 )
-"""What takes longest, in this order. A list that is out of date costs time, nothing else."""
+"""What computes longest, in this order. A list that is out of date costs time, nothing else."""
+
+WAITING = (
+    "edge/collector/test_cli.py",
+    "ui/test_dagster_ui.py",
+    "edge/collector/test_simulation.py",
+    "edge/collector/test_attacks.py",
+    "cli/test_ui.py",
+    "landing/test_crash.py",
+    "landing/test_service.py",
+    "edge/collector/test_clock_steps.py",
+    "edge/collector/test_at_once.py",
+    "edge/collector/test_http.py",
+    "edge/collector/test_crash.py",
+    "edge/collector/test_salvage_at_the_gateway.py",
+    "landing/test_limits.py",
+)
+"""What waits for other processes, sockets and pages most of its time; the longest first."""
 
 
 def pytest_configure() -> None:
@@ -73,10 +99,18 @@ def unit(nodeid: str) -> str:
 
 
 class ByUnit(LoadScopeScheduling):
-    """Gives each process a unit at a time."""
+    """Gives each process a unit at a time, the first process from the end of the queue, the others from its beginning.
+
+    So one process is at what waits while the others compute. Several that wait at a time would leave processors idle.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return unit(nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node is self.nodes[0]:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByUnit:
@@ -84,9 +118,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByUnit:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest units first: else one process would still be at one of them long after the others have ended."""
-    places = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: places.get(unit(item.nodeid), len(places)))
+    """The slowest units first: else one process would still be at one of them long after the others have ended.
+
+    What waits comes last, for the process that begins there.
+    """
+    places = {name: place for place, name in enumerate((*SLOWEST, "", *reversed(WAITING)))}
+    items.sort(key=lambda item: places.get(unit(item.nodeid), places[""]))
 
 
 @pytest.fixture(autouse=True)

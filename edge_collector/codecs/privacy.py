@@ -24,6 +24,8 @@ MAX_ENCODED: Final = 256
 """Characters of base64 or hexadecimal in one go that nothing else than an image or a template has."""
 MAX_NUMBERS: Final = 16
 """Numbers in one list that nothing else than an embedding has."""
+MAX_ENTRIES: Final = 50_000
+"""Of one list. A body of 8 MiB has room for millions of empty ones: they would take a gigabyte and half a minute."""
 _MAX_DEPTH: Final = 32
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/_=-]+")
 _IMAGES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*", b"\x00\x00\x00")
@@ -50,7 +52,7 @@ def is_biometric(text: str) -> bool:
 def take_json(body: bytes, shape: Shape) -> tuple[Kept, int]:
     """What `shape` names of a JSON object, and how many images, templates and embeddings were left out.
 
-    Raises Unreadable when the body is no JSON object.
+    Raises Unreadable when the body is no JSON object, and for a named list with more than `MAX_ENTRIES`.
     """
     try:
         value = from_json(body, allow_inf_nan=False, cache_strings="none")
@@ -71,6 +73,8 @@ def _named(value: Mapping[str, Any], shape: Shape) -> Kept:
             if given is None or (isinstance(given, str) and not is_biometric(given)) or isinstance(given, int | float):
                 kept[name] = given
         elif isinstance(given, list):
+            if len(given) > MAX_ENTRIES:
+                raise Unreadable(f"{name}: {len(given)} are given; at most {MAX_ENTRIES} at a time are expected")
             kept[name] = [_named(entry, inner) if isinstance(entry, dict) else {} for entry in given]
         elif isinstance(given, dict):
             kept[name] = _named(given, inner)

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from edge_collector.codecs.entries import local_instant, opaque
@@ -110,10 +111,22 @@ def decode(
     if name == "OPTIONS" or not lines:
         return [Alive(device=device)]
     if name == "ATTLOG":
-        return [_visit(line, device, time_zone, statuses, direction) for line in lines]
+        return _visits(_visit(line, device, time_zone, statuses, direction) for line in lines)
     reasons = Counter(_why_not(line) for line in lines)
     detail = f"table {name}" if re.fullmatch("[A-Z0-9_]{1,16}", name) else "another table"
     return [refuse(device, reason, detail, count) for reason, count in sorted(reasons.items())]
+
+
+def _visits(lines: Iterable[Visit | Dropped]) -> list[AnyReading]:
+    """What each line says; those that say the same and are no visit are one, or a body of them takes a gigabyte."""
+    visits: list[AnyReading] = []
+    left_out: Counter[Dropped] = Counter()
+    for line in lines:
+        if isinstance(line, Visit):
+            visits.append(line)
+        else:
+            left_out[line] += 1
+    return visits + [replace(dropped, count=count) for dropped, count in left_out.items()]
 
 
 def _why_not(line: bytes) -> Literal["biometric", "not_recorded"]:

@@ -25,6 +25,8 @@ MANIFEST_LENGTH: Final = "Manifest-Length"
 
 _TIMEOUT: Final = httpx.Timeout(60, connect=10)
 _BUSY: Final = (408, 425, 429)
+_NO_ANSWER: Final = (ValueError, KeyError, TypeError, RecursionError)
+"""What comes of reading an answer that is not a landing service's."""
 
 
 class LandingServiceTarget:
@@ -53,7 +55,7 @@ class LandingServiceTarget:
         )
         try:
             return Confirmed(str(answer.json()["sha256"]), new=answer.status_code == 201)
-        except (ValueError, KeyError, TypeError):
+        except _NO_ANSWER:
             raise Unreachable(f"{answer.url} answers, but not as a landing service") from None
 
     async def check(self) -> None:
@@ -79,7 +81,7 @@ class LandingServiceTarget:
 def _problem(answer: httpx.Response) -> ShippingProblem:
     try:
         why = str(answer.json()["error"])[:500]
-    except (ValueError, KeyError, TypeError):
+    except _NO_ANSWER:
         why = f"{answer.url} answers {answer.status_code}"
     match answer.status_code:
         case 401 | 403:

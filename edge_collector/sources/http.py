@@ -16,9 +16,11 @@ What does not belong here: what bodies mean (`codecs`).
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -39,6 +41,8 @@ from edge_collector.sources import Busy
 _BODY_SECONDS: Final = 30.0
 _RETRY_AFTER: Final = {"Retry-After": "30"}
 _PROBLEMS_TOLD: Final = 10
+_LONG: Final = 64 * 1024
+"""Bytes of a body that takes so long to read that others would notice."""
 
 
 class Taker(Protocol):
@@ -71,6 +75,13 @@ def application(
     assert gateway.settings.http is not None
     senders = _Senders(gateway)
     most = gateway.settings.http.max_body_mb * 1024**2
+    one_at_a_time = asyncio.Lock()  # of long bodies, for what is read of each can take many times its length
+
+    async def decoded(body: bytes, decode: Callable[[], list[AnyReading]]) -> list[AnyReading]:
+        if len(body) <= _LONG:
+            return decode()
+        async with one_at_a_time:
+            return await asyncio.to_thread(decode)
 
     def route(path: str, answer: Callable[[Request], Awaitable[Response]], *methods: str) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -89,7 +100,8 @@ def application(
 
     async def readings(request: Request) -> Response:
         known = senders.known(request, "http", f"{request.path_params['venue']}/{request.path_params['device']}")
-        given = plain.decode(await read_body(request, most, body_seconds), known.met.name)
+        body = await read_body(request, most, body_seconds)
+        given = await decoded(body, lambda: plain.decode(body, known.met.name))
         return _told(await take("http", given), given)
 
     async def attendance(request: Request) -> Response:
@@ -100,7 +112,8 @@ def application(
             return PlainTextResponse(zkteco.handshake(serial, state(f"zkteco/{serial}") or ""))
         body = await read_body(request, most, body_seconds)
         table = request.query_params.get("table", "")
-        given = zkteco.decode(
+        decode = partial(
+            zkteco.decode,
             table,
             body,
             serial,
@@ -108,6 +121,7 @@ def application(
             statuses=known.met.statuses or zkteco.STATUSES,
             direction=known.met.direction,
         )
+        given = await decoded(body, decode)
         # Kept together with the records: a stamp that is handed back says that everything up to it is durable.
         stamp = zkteco.stamp_of(table, request.query_params.get("Stamp", ""), given)
         if stamp is None or state(subject := f"zkteco/{serial}") == stamp:
@@ -124,15 +138,17 @@ def application(
     async def events(request: Request) -> Response:
         serial = request.path_params["serial"]
         known = senders.known(request, "hikvision", serial)
-        given = hikvision.decode(
-            await read_body(request, most, body_seconds),
+        body = await read_body(request, most, body_seconds)
+        decode = partial(
+            hikvision.decode,
+            body,
             request.headers.get("content-type", ""),
             serial,
             known.venue.time_zone,
             statuses=known.met.statuses or hikvision.STATUSES,
             direction=known.met.direction,
         )
-        await take("hikvision", given)
+        await take("hikvision", await decoded(body, decode))
         return JSONResponse({})
 
     routes = [

@@ -15,6 +15,7 @@ What does not belong here: what an entry is (`entry`), how the file is opened (`
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -30,12 +31,15 @@ from edge_collector.spool.arms import Arms
 from edge_collector.spool.entry import Depth, Entry, Replacement, SealedSegment, Stamp, Taken, Unit
 from edge_collector.spool.file import LOG_PAGES, SpoolDamaged, is_damage, is_full, open_file, transaction
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NO_ROOM: Final = "the disk is full"
 REMEMBERED: Final = timedelta(days=400)
 """How long a delivery is remembered after it was made last: a terminal may send its log of a year again."""
 _DAY_MS: Final = 86_400_000
+_UNDATED: Final = 2**62
+"""Milliseconds: the time of a delivery that was made while the clock might have shown any year."""
 _AT_ONCE_IN_LOG: Final = LOG_PAGES // 5
 """Commits of callers after which the spool's thread brings them into the file. An arm given is one page, or six where
 that is full; and one more in `assigned`."""
@@ -120,7 +124,7 @@ class Spool:
             self._working.release()
         if self._in_log >= _AT_ONCE_IN_LOG:
             self._in_log = 0
-            self._submit(self._tidy_up)
+            self._submit(self._tidy_up).add_done_callback(_tell_failure)
         return taken
 
     def _tidy_up(self) -> None:
@@ -174,9 +178,10 @@ class Spool:
         """`numbers` and `given` go on with it: what holds when all is committed."""
         db, told = self._db, None
         wall_ms, monotonic_ms = _ms(stamp.wall), round(stamp.monotonic * 1000)
+        delivered_ms = wall_ms if stamp.synced else _UNDATED
         rows, repeated = [], 0
         for capture in entry.captures:
-            if capture.key is not None and not self._is_new(capture.key, capture.version, wall_ms):
+            if capture.key is not None and not self._is_new(capture.key, capture.version, delivered_ms):
                 repeated += 1
                 continue
             body = _JSON.encode(capture.fields)
@@ -230,10 +235,14 @@ class Spool:
         return self._submit(lambda: self._arms.told(Unit(experiment_id, unit_id))).result()
 
     def forget(self, now: datetime, ended_experiments: Iterable[str] = ()) -> None:
-        """Drop keys of deliveries that nobody will repeat any more, and the arms of experiments that have ended."""
+        """Drop keys of deliveries that nobody will repeat any more, and the arms of experiments that have ended.
+
+        `now` is of a clock that is right; deliveries under one that was not are remembered from now on.
+        """
 
         def write() -> None:
             with transaction(self._db):
+                self._db.execute("UPDATE delivered SET wall_ms = ?1 WHERE wall_ms > ?1", (_ms(now),))
                 self._db.execute("DELETE FROM delivered WHERE wall_ms < ?", (_ms(now - REMEMBERED),))
                 self._arms.write()
                 self._db.executemany("DELETE FROM assigned WHERE experiment_id = ?", [(e,) for e in ended_experiments])
@@ -404,6 +413,12 @@ class Spool:
     def _note(self, error: BaseException) -> None:
         if is_damage(error) and not self.damage:
             self.damage = str(error)
+
+
+def _tell_failure(tidied_up: Future[None]) -> None:
+    """Nobody waits for it, and nothing is lost: arms are written with the next segments, or those are not made."""
+    if (error := tidied_up.exception()) is not None:
+        _log.error("the spool's log could not be brought into its file, and is tried again: %s", error)
 
 
 def _ms(instant: datetime) -> int:

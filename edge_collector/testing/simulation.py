@@ -13,6 +13,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
@@ -40,8 +41,6 @@ _ADVERTISED_EVERY: Final = 0.2
 _AD_LOSS: Final = 0.3
 _ANSWERS: Final = 0.85
 """The share of segments of which the gateway hears that they have landed."""
-_SURELY_HEARD: Final = _ADVERTISED_EVERY * 15
-"""Seconds after which a sensor's word has been heard, but once in 70 million times."""
 _FILES: Final = ("site.toml", "edge.toml")
 _MEMORY: Final = ("in_total", "out_total", "packet_id", "counter")
 """What a sensor knows after a night without anybody listening."""
@@ -138,7 +137,8 @@ class _Hall:
     def __init__(self, gateway: Gateway, collector: Collector, radio: VirtualRadio, seed: int) -> None:
         self.truth = Truth()
         self._collector, self._radio, self._chance = collector, radio, _dice(seed)
-        of = {known.device.id: known.met for known in gateway.devices}
+        self._known = {known.device.id: known for known in gateway.devices}
+        of = {name: known.met for name, known in self._known.items()}
         self._sensors = {
             name: PairSensor(radio, of[name].name, key=of[name].bindkey) for name in ("north", "south", "entrance")
         }
@@ -180,7 +180,8 @@ class _Hall:
             await restart
             await self._until(lambda: self._inside == 0, "walkers are still in the hall")
             await self._until(lambda: not self._terminal.kept and not self._till.kept, "the logs are not empty")
-            await clock.sleep(_SURELY_HEARD)
+            with suppress(TimeoutError):  # the table tells it
+                await self._until(lambda: all(map(self._is_believed, self._sensors)), "a sensor is not believed")
             progress(1.0, self.truth)
             for task in background:
                 task.cancel()
@@ -215,6 +216,11 @@ class _Hall:
         """The first total of a sensor is only its baseline, so nobody walks before each has been heard."""
         names = {("hall", name) for name in self._sensors}
         await self._until(lambda: names <= set(self._collector.tally.last_seen), "a sensor has not been heard")
+
+    def _is_believed(self, name: str) -> bool:
+        """How long that takes depends on how many adverts come through, and on what the gateway knows of the sensor."""
+        sensor = self._sensors[name]
+        return self._collector.intake.believed(self._known[name]) == (sensor.in_total, sensor.out_total)
 
     # Walkers ----------------------------------------------------------------------------------------------------------
 
@@ -322,14 +328,13 @@ class _Hall:
             self._radio.replay(heard)
 
     async def _restart(self, name: str, after: float) -> None:
-        """A sensor loses its totals. Nobody walks past until both the last old and the first new ones have been heard:
+        """A sensor loses its totals. Nobody walks past until both the last old and the first new ones are believed:
         whom it had counted and not told nobody can know, and a reset that nobody heard of is none."""
-        clock = self._collector.clock
-        await clock.sleep(after)
+        await self._collector.clock.sleep(after)
         self._restarting.add(name)
-        await clock.sleep(_SURELY_HEARD)
+        await self._until(lambda: self._is_believed(name), f"what {name} says is not believed")
         self._sensors[name].reboot()
-        await clock.sleep(_SURELY_HEARD)
+        await self._until(lambda: self._is_believed(name), f"nobody has heard that {name} was restarted")
         self._restarting.discard(name)
 
 

@@ -98,6 +98,17 @@ def empty_home(root: Path) -> Path:
     return root
 
 
+def simulated(root: Path, days: int, visits: int) -> Path:
+    """A home in which the dates from `DAY` on landed, with so many visits a day."""
+    done(empty_home(root), "simulate", "--days", str(days), "--visits", str(visits))
+    return root
+
+
+def copied(home: Path, folder: Path) -> Path:
+    """A copy of a home, as `home` in the folder."""
+    return Path(shutil.copytree(home, folder / "home", symlinks=True))
+
+
 def files(*folders: Path) -> dict[Path, tuple[int, int, int]]:
     """Size, time of change and inode of every file: a file that was written anew differs, even with the same bytes."""
     found = (p for folder in folders for p in folder.rglob("*") if p.is_file() and p.name != ".lock")

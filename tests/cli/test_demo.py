@@ -65,8 +65,9 @@ def test_demo_again_and_otherwise(tmp_path: Path) -> None:
     assert "1" in done(home, "query", "SELECT count(*) FROM quarantine WHERE segment LIKE 'foo-%'", "--format", "csv")
 
 
-def test_what_a_longer_simulation_left_between_other_records_is_forgotten(home: Home) -> None:
+def test_what_a_longer_simulation_left_between_other_records_is_forgotten(tmp_path: Path) -> None:
     """The venues were closed there, as far as the landing tells now."""
+    home = Home(empty_home(tmp_path))
     first = date(2026, 1, 5)
     land(home, Options(first_date=first, days=3, visits=20))
     raw = [table.name for table in catalogue() if table.is_landed]

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DAY, done, empty_home, on_a_terminal, venue
+from tests.cli.commands import DAY, done, on_a_terminal, simulated, venue
 from venue_assets.lake.store import Lake
 
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = empty_home(tmp_path_factory.mktemp("doctor") / "home")
-    done(root, "simulate", "--days", "1", "--visits", "20")
+    """One simulated day with a refused segment, materialized."""
+    root = simulated(tmp_path_factory.mktemp("computed"), days=1, visits=20)
     next((root / "landing" / "orders" / f"event_date={DAY}").glob("*.zst")).write_bytes(b"cut short")
     done(root, "materialize", DAY)
     return root
-
-
-@pytest.fixture
-def home(computed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(computed, tmp_path / "home", symlinks=True))
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])

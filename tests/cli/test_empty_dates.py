@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DAY, SITE, Ended, done, empty_home, files, is_refused, venue
+from tests.cli.commands import DAY, SITE, Ended, copied, done, empty_home, files, is_refused, simulated, venue
 from venue_assets.graph.instance import open_instance
 from venue_assets.graph.runs import materialize as in_the_ui
 from venue_assets.home import Home
@@ -30,40 +30,30 @@ reward_days = 7
 
 
 @pytest.fixture(scope="module")
-def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three simulated days, on the second of which the venues were closed; the first is materialized."""
-    root = empty_home(tmp_path_factory.mktemp("landed"))
-    done(root, "simulate", "--days", "3", "--visits", "40")
+    root = simulated(tmp_path_factory.mktemp("computed"), days=3, visits=40)
     for folder in (root / "landing").glob(f"*/event_date={CLOSED}"):
         shutil.rmtree(folder)
     done(root, "materialize", DAY)
     return root
 
 
-def copied(home: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(home, folder / "home", symlinks=True))
-
-
 @pytest.fixture(scope="module")
-def computed_nevertheless(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def computed_nevertheless(computed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A date for which nothing landed is computed, too: the Dagster UI computes what it is told to."""
-    root = copied(landed, tmp_path_factory.mktemp("nevertheless"))
+    root = copied(computed, tmp_path_factory.mktemp("nevertheless"))
     with open_instance(Home(root)) as instance:
         assert in_the_ui(Home(root), instance, [date.fromisoformat(BEYOND)])[0].success
     return root
 
 
 @pytest.fixture(scope="module")
-def all_computed(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def all_computed(computed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All three days are computed."""
-    root = copied(landed, tmp_path_factory.mktemp("all"))
+    root = copied(computed, tmp_path_factory.mktemp("all"))
     done(root, "materialize", f"{CLOSED}...{LAST}")
     return root
-
-
-@pytest.fixture
-def home(landed: Path, tmp_path: Path) -> Path:
-    return copied(landed, tmp_path)
 
 
 def dates_of(home: Path, *source: str) -> list[str]:
@@ -73,14 +63,14 @@ def dates_of(home: Path, *source: str) -> list[str]:
 
 @pytest.mark.parametrize("line", ["materialize {}", "rerun --date {}", "materialize {} --select sessions+"])
 @pytest.mark.parametrize("dates", [BEYOND, "2026-01-04", "2026-01-20...2026-02-01"])
-def test_a_date_for_which_nothing_landed_is_refused(landed: Path, line: str, dates: str) -> None:
-    before = files(landed / "lake", landed / "published")
+def test_a_date_for_which_nothing_landed_is_refused(computed: Path, line: str, dates: str) -> None:
+    before = files(computed / "lake", computed / "published")
     is_refused(
-        venue(landed, *line.format(dates).split()),
+        venue(computed, *line.format(dates).split()),
         f"nothing landed for {dates}; event dates with landed data are {DAY}, {LAST}: materialize these, or land ",
         "venue import",
     )
-    assert files(landed / "lake", landed / "published") == before
+    assert files(computed / "lake", computed / "published") == before
 
 
 def test_where_nothing_landed_at_all_the_landing_is_named(tmp_path: Path) -> None:

@@ -8,26 +8,18 @@ import re
 import resource
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
-import duckdb
-import pyarrow as pa
 import pytest
 
-from tests.cli.commands import DAY, RANGE, ROOT, SCRIPT, Ended, done, empty_home, files, is_refused, venue
+from tests.cli.commands import DAY, RANGE, ROOT, Ended, done, files, is_refused, simulated, venue
 from venue_assets.cli import disk
 from venue_assets.home import Home
-from venue_assets.lake.engine import Engine
 from venue_assets.lake.landing_index import scan
-from venue_assets.lake.store import Lake
-from venue_assets.tables.catalogue import catalogue
 
 OTHER = "2026-01-06"
 
@@ -35,15 +27,9 @@ OTHER = "2026-01-06"
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two simulated days, materialized."""
-    root = empty_home(tmp_path_factory.mktemp("computed"))
-    done(root, "simulate", "--days", "2", "--visits", "60")
+    root = simulated(tmp_path_factory.mktemp("computed"), days=2, visits=60)
     done(root, "materialize", RANGE)
     return root
-
-
-@pytest.fixture
-def home(computed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(computed, tmp_path / "home", symlinks=True))
 
 
 def row_of(home: Path, day: str) -> str:
@@ -278,39 +264,6 @@ def test_the_doctor_names_files_that_are_gone_or_damaged_and_what_brings_them_ba
     said = venue(home, "doctor", "--read-data")
     assert said.code == 0, "a date of which nothing was computed is no damage"
     assert all(f"tables of {day}" in said.out for day in (DAY, OTHER))
-
-
-def test_ctrl_c_ends_the_whole_range_and_what_it_left_is_computed_again(home: Path) -> None:
-    """DuckDB catches the signal and tells it as an error of its query: that must not pass for one of the date."""
-    shutil.rmtree(home / "lake")
-    process = subprocess.Popen(
-        [SCRIPT, "materialize", RANGE], env={**os.environ, "VENUE_DATA": str(home)}, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    while not (home / "lake" / "sessions" / f"event_date={DAY}" / "part-0.parquet").exists():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
-    assert process.returncode == 130, (out, err)
-    assert err == f"error: interrupted in {RANGE}; what was computed until then stays\n"
-    assert "Materialized" not in out
-    assert not (home / "lake" / "sessions" / f"event_date={OTHER}").exists()
-    assert "Next: correct the cause, then venue rerun --failed" in done(home, "status")
-    done(home, "rerun", "--failed")
-    assert done(home, "status", "--problems") == "Every date is fresh\n"
-
-
-def test_a_query_that_is_interrupted_is_no_error_of_its_table(home: Path) -> None:
-    sessions = catalogue()["sessions"]
-
-    def interrupted(*_: object) -> pa.Table:
-        raise RuntimeError("Query interrupted")  # what DuckDB makes of a signal
-
-    with duckdb.connect() as con, pytest.raises(KeyboardInterrupt):
-        Engine(Home(home), catalogue(), con, scan(home / "landing")).compute(
-            replace(sessions, sql=None, compute=interrupted), date.fromisoformat(DAY)
-        )
-    assert Lake(home / "lake").failures("sessions") == {}
 
 
 # The disk -------------------------------------------------------------------------------------------------------------

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import struct
-import subprocess
-import termios
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import SCRIPT, done, empty_home, is_refused, venue
+from tests.cli.commands import done, is_refused, on_a_terminal, simulated, venue
 from tests.conftest import compute
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
@@ -26,27 +19,9 @@ WIDE = "SELECT * FROM hourly_metrics LIMIT 24"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One simulated day, computed."""
-    root = empty_home(tmp_path_factory.mktemp("home [1]"))
-    done(root, "simulate", "--days", "1", "--visits", "60")
+    root = simulated(tmp_path_factory.mktemp("home [1]"), days=1, visits=60)
     compute(Home(root), DAY)
     return root
-
-
-def on_a_terminal(home: Path, columns: int, *arguments: str) -> str:
-    """What the installed script shows on a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {**os.environ, "VENUE_DATA": str(home), "NO_COLOR": "1", "TERM": "dumb"}
-    environment.pop("COLUMNS", None)
-    with subprocess.Popen([SCRIPT, *arguments], env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # which is how a terminal says that nobody writes any more
-            while piece := os.read(ours, 65536):
-                shown += piece
-    os.close(ours)
-    assert process.returncode == 0, shown
-    return shown.decode().replace("\r\n", "\n")
 
 
 def test_in_a_pipe_every_row_is_one_line_and_whole(home: Path) -> None:

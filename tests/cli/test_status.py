@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DAY, SCRIPT, done, empty_home, files, on_a_terminal, venue
+from tests.cli.commands import DAY, SCRIPT, done, files, on_a_terminal, simulated, venue
 
 SECOND, THIRD = "2026-01-06", "2026-01-07"
 DAYS = f"{DAY}...{THIRD}"
@@ -19,15 +19,9 @@ DAYS = f"{DAY}...{THIRD}"
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three simulated days, materialized."""
-    root = empty_home(tmp_path_factory.mktemp("computed"))
-    done(root, "simulate", "--days", "3", "--visits", "60")
+    root = simulated(tmp_path_factory.mktemp("computed"), days=3, visits=60)
     done(root, "materialize", DAYS)
     return root
-
-
-@pytest.fixture
-def home(computed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(computed, tmp_path / "home", symlinks=True))
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])

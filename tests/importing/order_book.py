@@ -23,6 +23,11 @@ SEGMENTS = {
 }
 
 
+def amount(quantity: int, price: float) -> Decimal:
+    """What a line costs, in pounds."""
+    return (quantity * Decimal(repr(price))).quantize(CENT, ROUND_HALF_UP)
+
+
 def lines(source: Path) -> pl.DataFrame:
     """The order lines that count, with their event date (London, day starts at 04:00), customer and amount in pence.
 
@@ -34,13 +39,10 @@ def lines(source: Path) -> pl.DataFrame:
         cancelled=pl.col("Invoice").str.starts_with("C"),
         customer=pl.col("Customer ID").cast(pl.Int64).cast(pl.String),
     )
-    cents = [
-        int((Decimal(quantity) * Decimal(repr(price))).quantize(CENT, ROUND_HALF_UP) * 100)
-        for quantity, price in book.select("Quantity", "Price").iter_rows()
-    ]
-    book = book.with_columns(cents=pl.Series(cents, dtype=pl.Int64)).with_columns(
-        cents=pl.when("cancelled").then(pl.col("cents").abs()).otherwise("cents")
-    )
+    amounts = book.select("Quantity", "Price").unique()
+    cents = [int(amount(quantity, price) * 100) for quantity, price in amounts.iter_rows()]
+    book = book.join(amounts.with_columns(cents=pl.Series(cents, dtype=pl.Int64)), on=["Quantity", "Price"])
+    book = book.with_columns(cents=pl.when("cancelled").then(pl.col("cents").abs()).otherwise("cents"))
     # No order was placed while London's clocks changed, so local time minus four hours is the event date.
     book = book.with_columns(event_date=(pl.col("at") - timedelta(hours=4)).dt.date())
     return book.filter(pl.col("cancelled") | ((pl.col("Quantity") >= 1) & (pl.col("cents") >= 0)))

@@ -36,6 +36,7 @@ def test_simulated_days_with_all_their_dirt(home: Home) -> None:
 def test_days_that_are_judged_in_many_batches(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent again is mostly found in another batch than what was sent first."""
     monkeypatch.setattr(landed, "_BATCH_BYTES", 2000)
+    monkeypatch.setattr(landed, "_EVIDENCE_ROWS", 5)
     options = Options(date(2026, 1, 5), days=3, visits=80)
     simulate(home.site, home.landing, options)
     assert_agreement(home.root, *options.dates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tracemalloc
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.lake.bad_input import (
 from venue_assets.graph.sensors import changed_dates
 from venue_assets.home import Home
 from venue_assets.lake.freshness import Freshness
+from venue_assets.lake.landed import Landing
 from venue_assets.lake.landing_index import scan
 from venue_assets.tables.catalogue import catalogue
 
@@ -171,3 +173,19 @@ def test_millions_of_empty_frames(tmp_path: Path) -> None:
     manifest = read_manifest(at.with_name(name.removesuffix(SEGMENT_SUFFIX) + MANIFEST_SUFFIX))
     assert read_segment(at, manifest).count(b"\n") == 1
     signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+@pytest.mark.parametrize("line", [b"a\n", b"a\n\n"])
+@pytest.mark.parametrize("stated", [1, 10**30])
+def test_lines_that_are_not_as_many_as_stated_take_no_memory(home: Home, line: bytes, stated: int) -> None:
+    """Each line that is held takes many times its byte, so they are counted first."""
+    content = line * 10**6
+    land_good(home)
+    BadSegment("row_count", content=lambda _: content, stated={"rows": stated}).write(home, "many")
+    tracemalloc.start()
+    found = Landing(home.landing, DAY).segments()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    told = [segment.refused.detail for segment in found if segment.refused]
+    assert told == [f"1000000 non-empty lines, the manifest states {stated}"]
+    assert peak < 4 * len(content)

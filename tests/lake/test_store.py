@@ -75,3 +75,24 @@ def test_the_content_is_the_hash_of_the_rows_alone() -> None:
         with lake.draft("table", DAY, SCHEMA, rows, code=code, inputs={}) as draft:
             contents.append(draft.provenance.content)
     assert contents[0] == contents[1] != hashlib.sha256(b"").hexdigest()
+
+
+def test_texts_that_hardly_shrink_are_not_compressed() -> None:
+    """Digits of a hash, whatever their column is called."""
+    digits = [hashlib.sha256(bytes([n])).hexdigest() for n in range(40)]
+    columns = {"hash": digits, "word": ["riverside"] * 40, "nothing": [None] * 40}
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    lake = Lake(Path(tempfile.mkdtemp()))
+    with lake.draft("table", DAY, schema, pa.table(columns, schema).to_batches(), code="", inputs={}) as draft:
+        group = pq.read_metadata(draft.path).row_group(0)
+    found = {group.column(at).path_in_schema: group.column(at).compression for at in range(len(columns))}
+    assert found == {"hash": "UNCOMPRESSED", "word": "LZ4", "nothing": "LZ4"}
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS, max_size=14))
+def test_nulls_are_counted_while_writing(words: list[str | None]) -> None:
+    rows = pa.table({"word": words, "n": range(len(words))}, SCHEMA)
+    lake = Lake(Path(tempfile.mkdtemp()))
+    with lake.draft("table", DAY, SCHEMA, rows.to_batches(), code="", inputs={}) as draft:
+        assert draft.nulls == {"word": words.count(None), "n": 0}

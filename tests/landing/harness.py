@@ -27,7 +27,7 @@ from edge_collector.segment import MANIFEST_SUFFIX, SEGMENT_SUFFIX, pack_segment
 from edge_collector.signing import signed_manifest
 from venue_assets.home import Home
 from venue_assets.landing.limits import Limits
-from venue_assets.landing.service import application
+from venue_assets.landing.server import Listening, configuration
 
 DAY = date(2026, 1, 5)
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -125,10 +125,8 @@ class Serving:
 @contextmanager
 def serving(home: Home, authority: Authority, limits: Limits | None = None) -> Iterator[Serving]:
     """The service over TLS on a free port, in a thread of this process."""
-    config = uvicorn.Config(
-        application(home, limits), ssl_certfile=authority.cert, ssl_keyfile=authority.key, log_config=None,
-        access_log=False, timeout_graceful_shutdown=2,
-    )  # fmt: skip
+    config = configuration(home, Listening(tls_cert=authority.cert, tls_key=authority.key), limits)
+    config.timeout_graceful_shutdown = 2
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

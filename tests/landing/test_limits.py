@@ -98,6 +98,19 @@ def test_a_body_that_trickles_is_given_up(home: Home, authority: Authority) -> N
         assert connection.recv(4096).startswith(b"HTTP/1.1 408")
 
 
+def test_who_asks_on_without_waiting_for_answers_is_sent_away(home: Home, authority: Authority) -> None:
+    """What waits on a connection is in the memory, and nobody has shown a token yet."""
+    with (
+        tight(home, authority) as (running, _),
+        socket.create_connection(("127.0.0.1", running.port), timeout=20) as plain,
+        authority.trusting().wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(b"GET /allocations/voucher HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200)
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b"HTTP/1.1 400" in answers
+        assert answers.count(b"HTTP/1.1 ") <= 34
+
+
 def test_one_gateway_that_asks_too_often_does_not_slow_another(home: Home, authority: Authority) -> None:
     other = add_token(home.root / FILE, "gw_2")
     with tight(home, authority, Limits(requests_per_second=2.5)) as (running, token), running.client(token) as client:

@@ -38,6 +38,16 @@ def ask(home: Home, sql: str) -> list[tuple[object, ...]]:
         return con.sql(sql).fetchall()
 
 
+def are_equal(con: duckdb.DuckDBPyConnection, one: str, other: str) -> None:
+    """As many rows in both, and none more often in one of them than in the other."""
+    found = con.execute(
+        f"SELECT (SELECT count(*) FROM {one}), (SELECT count(*) FROM {other}), "
+        f"(SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other}))"
+    ).fetchall()
+    rows = found[0][0]
+    assert found == [(rows, rows, 0)], (one, other)
+
+
 def lose_a_segment(home: Home, day: date, tables: list[str] | None = None) -> None:
     """Take away a segment of visits and compute the date (or some of its tables) again."""
     folder = home.landing / "face_visits" / f"event_date={day}"

@@ -36,6 +36,34 @@ def is_one_set(home: Home) -> bool:
     return named == publication.publication_id and rows == [(publication.publication_id,)]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_what_readers_are_led_to_is_on_the_disk_before_they_are(
+    four_dates: Home, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    on_the_disk, led_to = set[int](), list[Path]()
+    fsync, replace = os.fsync, Path.replace
+
+    def flush(descriptor: int) -> None:
+        fsync(descriptor)
+        on_the_disk.add(os.fstat(descriptor).st_ino)
+
+    def lead(source: Path, target: Path) -> Path:
+        if source.parent == four_dates.published:
+            there = source.resolve()
+            files = [path for path in (there, *there.rglob("*")) if path.is_file()]
+            assert not [str(path) for path in files if path.stat().st_ino not in on_the_disk]
+            led_to.extend(files)
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "replace", lead)
+    if not links:
+        without_links(monkeypatch, errno.EPERM)
+    publish_home(four_dates)
+    publish_home(rename_a_venue(four_dates))
+    assert {".parquet", ".csv", ".tmdl", ".json"} <= {path.suffix for path in led_to}
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC, errno.EIO])
 def test_where_there_were_links_a_failed_switch_leaves_the_earlier_set_whole(
     four_dates: Home, monkeypatch: pytest.MonkeyPatch, number: int

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.publish.home import DAYS, ask, bring_back, lose_a_segment, publish, set_smallest_cell, take_away
+from tests.publish.home import DAYS, are_equal, ask, bring_back, lose_a_segment, publish, set_smallest_cell, take_away
 from venue_assets.home import Home
 from venue_assets.publish.record import Publication
 from venue_assets.semantic_layer.metrics import registry
@@ -82,7 +82,7 @@ def _hold_the_same(home: Home, tmp_path: Path) -> None:
         ).fetchall()
         assert {f"star.{table.name}" for table in star()} < {name for (name,) in tables}
         for (name,) in tables:
-            _are_equal(con, f"one.{name}", f"other.{name}")
+            are_equal(con, f"one.{name}", f"other.{name}")
         for folder in ("parquet", "csv"):
             files = [_files(published / folder) for published in (home.published, fresh.published)]
             assert files[0] == files[1]
@@ -91,13 +91,8 @@ def _hold_the_same(home: Home, tmp_path: Path) -> None:
                     texts = {(p / folder / file).read_bytes() for p in (home.published, fresh.published)}
                     assert len(texts) == 1, file
                 else:
-                    _are_equal(con, *(f"'{p / folder / file}'" for p in (home.published, fresh.published)))
+                    are_equal(con, *(f"'{p / folder / file}'" for p in (home.published, fresh.published)))
     shutil.rmtree(fresh.root)
-
-
-def _are_equal(con: duckdb.DuckDBPyConnection, one: str, other: str) -> None:
-    for a, b in ((one, other), (other, one)):
-        assert con.execute(f"SELECT count(*) FROM (FROM {a} EXCEPT ALL FROM {b})").fetchall() == [(0,)], (a, b)
 
 
 def _files(folder: Path) -> list[str]:

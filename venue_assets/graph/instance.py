@@ -13,7 +13,7 @@ import dagster as dg
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from edge_collector.segment import write_atomically
+from edge_collector.durable import write_atomically
 from venue_assets.home import Home
 
 _CONFIG: Final = """\

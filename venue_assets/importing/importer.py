@@ -24,11 +24,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from edge_collector.durable import write_atomically
 from edge_collector.event_time import rfc_3339
 from edge_collector.foreign_files.column_map import BoundMap, ImportKind, MapError, load_map
 from edge_collector.foreign_files.drafts import Draft, Mapped, Row, map_counts, map_orders, map_visits
 from edge_collector.pseudonym import Pseudonymizer
-from edge_collector.segment import write_atomically, write_segment
+from edge_collector.segment import write_segment
 from edge_collector.site import Site
 from venue_assets.importing.counting import SourceReject, compare, join_flows, require_out_count, running_totals
 from venue_assets.importing.landed import LandedBefore, own_fields

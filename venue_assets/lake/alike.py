@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from edge_collector.contract import Column, columns
-from venue_assets.lake.lines import Integers, Lines
+from venue_assets.lake.lines import Bools, Integers, Lines
 from venue_assets.tables.catalogue import ARROW_TYPES
 
 _BLOCK_BYTES: Final = 256 * 1024
@@ -46,7 +46,6 @@ _MOST: Final = np.array([2, 9, 5, 9, 5, 9, *[9] * 6], dtype=np.uint8)
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Words = np.ndarray[Any, np.dtype[np.uint64]]
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @lru_cache
@@ -165,10 +164,12 @@ class _Template:
         for block in (slice(at, min(at + size, end)) for at in range(0, end, size)):
             lines = windows[starts[block]]
             differs = lines.view(np.uint64) ^ self.line
-            like[block] = own = np.bitwise_or.reduce(differs & self.fixed, axis=1) == 0
-            if not own.all():
-                lines, differs = lines[own], differs[own]
-            differing |= np.bitwise_or.reduce(differs, axis=0)
+            anywhere = np.bitwise_or.reduce(differs, axis=0)
+            like[block] = True
+            if (anywhere & self.fixed).any():
+                like[block] = own = np.bitwise_or.reduce(differs & self.fixed, axis=1) == 0
+                lines, anywhere = lines[own], np.bitwise_or.reduce(differs[own], axis=0)
+            differing |= anywhere
             for value, parts in zip(self.values, texts, strict=True):
                 parts.append(lines[:, value.place].copy())
         varies, line = differing.view(np.uint8) != 0, self.line.view(np.uint8)
@@ -193,8 +194,10 @@ def _pattern(column: Column) -> re.Pattern[str]:
 
 def _distinct(texts: Bytes) -> tuple[list[str], Integers]:
     """The different texts in order of appearance, and which of them each row is."""
-    kind = pa.binary(texts.shape[1])
-    encoded = pa.Array.from_buffers(kind, len(texts), [None, pa.py_buffer(texts.tobytes())]).dictionary_encode()
+    width, data = texts.shape[1], texts.tobytes()
+    if data == data[:width] * len(texts):
+        return [data[:width].decode("latin-1")], np.zeros(len(texts), dtype=np.int32)
+    encoded = pa.Array.from_buffers(pa.binary(width), len(texts), [None, pa.py_buffer(data)]).dictionary_encode()
     return [text.decode("latin-1") for text in encoded.dictionary.to_pylist()], encoded.indices.to_numpy()
 
 

@@ -8,13 +8,13 @@ All ways end in the same typed rows, so there is one judgement.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import numpy as np
@@ -33,6 +33,7 @@ from edge_collector.segment import (
     SEGMENT_SUFFIX,
     Manifest,
     Refused,
+    count_rows,
     expect_rows,
     folder,
     manifests,
@@ -43,7 +44,7 @@ from edge_collector.segment import (
 )
 from venue_assets.lake.alike import alike, row_schema
 from venue_assets.lake.landing_index import is_no_folder
-from venue_assets.lake.lines import Integers, Lines
+from venue_assets.lake.lines import Bools, Integers, Lines, line_feeds
 from venue_assets.lake.store import with_dictionaries
 from venue_assets.tables.catalogue import Table
 from venue_assets.tables.raw.judge import judge_sql, parse_sql
@@ -52,6 +53,9 @@ _BATCH_BYTES: Final = 24 * 1024**2
 """Unpacked bytes that are judged at once: bounds memory."""
 
 _EVIDENCE_BYTES: Final = 4096
+_EVIDENCE_ROWS: Final = 122_880
+"""Rows whose evidence is held together: an Arrow array of texts cannot hold more than 2 GiB, thrice as much as the
+bytes of these lines, should none of them be UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,26 @@ class Landing:
             name = shown(path.name.removesuffix(MANIFEST_SUFFIX) + SEGMENT_SUFFIX)
             segment = LandedSegment(stream, name, segment_of(path), None, None)
             try:
-                segment = replace(segment, manifest=read_manifest(path))
-                assert segment.manifest is not None
-                lines = Lines.of(unpack_segment(segment.path, segment.manifest))
-                expect_rows(len(lines), segment.manifest)
+                segment = replace(segment, manifest=(manifest := read_manifest(path)))
+                lines = _lines(segment.path, manifest)
             except Refused as refused:
                 found.append(replace(segment, refused=refused))
                 continue
             found.append(segment)
             yield segment, lines
         self._found[stream] = found
+
+
+def _lines(segment: Path, manifest: Manifest) -> Lines:
+    """The lines of a segment, which are as many as its manifest states. Raises Refused."""
+    content = unpack_segment(segment, manifest)
+    feeds = line_feeds(content)
+    # Each line that `Lines` holds takes memory, so where the numbers cannot agree, there are none to be held.
+    if np.count_nonzero(feeds) not in (manifest.rows, manifest.rows - 1):
+        expect_rows(count_rows(content), manifest)
+    lines = Lines.of(content, feeds)
+    expect_rows(len(lines), manifest)
+    return lines
 
 
 def raw_batches(con: duckdb.DuckDBPyConnection, landing: Landing, table: Table) -> Iterator[pa.RecordBatch]:
@@ -160,8 +174,8 @@ def _parsed(con: duckdb.DuckDBPyConnection, lines: Lines, stream: str) -> pa.Tab
         rest = con.sql(parse_sql(stream)).to_arrow_table()
     tables.append(rest.select(schema.names).cast(schema).append_column("n", rest["n"]))
     rows = _in_order(pa.concat_tables(tables).unify_dictionaries())
-    told = {int(others[at]): problem for at, problem in problems.items()}
-    return rows.append_column("problem", _sparse(len(rows), told, pa.string()))
+    told = others[np.fromiter(problems, dtype=np.int64)]
+    return rows.append_column("problem", _sparse_texts(len(rows), told, [*problems.values()]))
 
 
 def _canonical(stream: str, lines: Lines) -> tuple[pl.Series, dict[int, str]]:
@@ -227,7 +241,7 @@ class Seen:
         self._names: dict[str, int] = {}
         self._seqs: dict[int, Integers] = {}
 
-    def again(self, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def again(self, rows: pa.Table) -> Bools:
         """Which rows have an identity that an earlier row had, in this table or in one before. Null ones have none."""
         again = np.zeros(len(rows), dtype=bool)
         whole = np.flatnonzero(rows["seq"].is_valid())
@@ -237,10 +251,13 @@ class Seen:
         boots, seqs, whole = boots[order], seqs[order], whole[order]
         for run in np.split(np.arange(len(whole)), np.flatnonzero(np.diff(boots)) + 1) if len(whole) else ():
             own, known = seqs[run], self._seqs.get(boots[run[0]], seqs[:0])
-            repeated = np.isin(own, known)
+            start, end = np.searchsorted(known, own[0]), np.searchsorted(known, own[-1], side="right")
+            near = known[start:end]
+            repeated = np.isin(own, near)
             repeated[1:] |= own[1:] == own[:-1]
             again[whole[run]] = repeated
-            self._seqs[boots[run[0]]] = np.sort(np.concatenate([known, own[~repeated]]), kind="stable")
+            near = np.sort(np.concatenate([near, own[~repeated]]), kind="stable")
+            self._seqs[boots[run[0]]] = np.concatenate([known[:start], near, known[end:]])
         return again
 
     def _numbers(self, names: pa.ChunkedArray) -> Integers:
@@ -266,21 +283,32 @@ def _proven(stream: str, text: pl.Series) -> pl.Series:
     return proven & (text.str.len_bytes() <= MAX_LINE_BYTES)
 
 
-def _sparse(size: int, values: Mapping[int, Any], kind: pa.DataType) -> pa.Array:
-    """An array that is null except at the positions of `values`."""
-    at = np.full(size, -1, dtype=np.int64)
-    at[list(values)] = np.arange(len(values))
-    return pa.array(list(values.values()), kind).take(pa.array(at, mask=at < 0))
+def _sparse(size: int, at: Integers, values: Sequence[int]) -> pa.Array:
+    """An array of integers that is null except at these positions."""
+    filled, null = np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool)
+    filled[at], null[at] = values, False
+    return pa.array(filled, mask=null)
+
+
+def _sparse_texts(size: int, at: Integers, texts: Sequence[str]) -> pa.Array:
+    """An array of texts, which may be more than 2 GiB, that is null except at these positions, which ascend."""
+    octets = [text.encode() for text in texts]
+    lengths, told = np.zeros(size + 1, dtype=np.int64), np.zeros(size, dtype=bool)
+    lengths[at + 1], told[at] = [len(text) for text in octets], True
+    parts = np.packbits(told, bitorder="little"), np.cumsum(lengths), b"".join(octets)
+    return pa.Array.from_buffers(pa.large_string(), size, [*map(pa.py_buffer, parts)])
 
 
 def _with_evidence(judged: pa.Table, lines: Lines, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The judged rows with the text of those that cannot be clean, in the columns of the raw table."""
-    bad = np.flatnonzero(judged["reason"].is_valid().to_numpy())
-    evidence = lines.each(bad)
-    for name, kind, values in (
-        ("text", pa.string(), [line[:_EVIDENCE_BYTES].decode("utf-8", "replace") for line in evidence]),
-        ("text_bytes", pa.int64(), [len(line) for line in evidence]),
-        ("text_sha256", pa.string(), [hashlib.sha256(line).hexdigest() for line in evidence]),
-    ):
-        judged = judged.append_column(name, _sparse(len(judged), dict(zip(bad.tolist(), values, strict=True)), kind))
-    yield from judged.select(schema.names).cast(with_dictionaries(schema, judged.schema)).to_batches()
+    schema = with_dictionaries(schema, judged.schema)
+    for start in range(0, len(judged), _EVIDENCE_ROWS):
+        rows = judged.slice(start, _EVIDENCE_ROWS)
+        bad = np.flatnonzero(rows["reason"].is_valid().to_numpy())
+        evidence = lines.each(start + bad)
+        texts = [line[:_EVIDENCE_BYTES].decode("utf-8", "replace") for line in evidence]
+        rows = rows.append_column("text", _sparse_texts(len(rows), bad, texts))
+        rows = rows.append_column("text_bytes", _sparse(len(rows), bad, [len(line) for line in evidence]))
+        digests = [hashlib.sha256(line).hexdigest() for line in evidence]
+        rows = rows.append_column("text_sha256", _sparse_texts(len(rows), bad, digests))
+        yield from rows.select(schema.names).cast(schema).to_batches()

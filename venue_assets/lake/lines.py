@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,16 @@ class Lines:
     """Of each line the number in its segment, from 1."""
 
     @classmethod
-    def of(cls, content: bytes) -> Lines:
-        """The non-empty lines of a segment's unpacked bytes."""
-        feeds = np.count_nonzero(np.frombuffer(content, dtype=np.uint8) == 0x0A)
+    def of(cls, content: bytes, feeds: Bools | None = None) -> Lines:
+        """The non-empty lines of a segment's unpacked bytes; `feeds` are its `line_feeds`, where these are known."""
+        feeds = line_feeds(content) if feeds is None else feeds
         # Where more than every other byte ends a line, some are empty, and where they are is more than can be kept.
-        if content[:1] != b"\n" and 2 * feeds <= len(content):
-            offsets = _offsets(content)
+        if content[:1] != b"\n" and 2 * np.count_nonzero(feeds) <= len(content):
+            offsets = _offsets(content, feeds)
             if not (np.diff(offsets) == 1).any():
                 return cls(content, offsets, np.arange(1, len(offsets), dtype=np.int64))
         content, numbers = _without_blank_lines(content)
-        return cls(content, _offsets(content), numbers)
+        return cls(content, _offsets(content, line_feeds(content)), numbers)
 
     @classmethod
     def joined(cls, parts: Sequence[Lines]) -> Lines:
@@ -58,7 +59,7 @@ class Lines:
         if len(positions) == len(self):
             return self
         content = b"\n".join([*self.each(positions), b""])
-        return Lines(content, _offsets(content), self.numbers[positions])
+        return Lines(content, _offsets(content, line_feeds(content)), self.numbers[positions])
 
     def text(self) -> pl.Series:
         """The lines, each with its line feed; null where a line is not UTF-8."""
@@ -68,7 +69,7 @@ class Lines:
         buffers = [valid, pa.py_buffer(self.offsets), pa.py_buffer(self.content)]
         return pl.Series("text", pa.Array.from_buffers(pa.large_string(), len(self), buffers))
 
-    def _is_utf8(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def _is_utf8(self) -> Bools:
         """Which lines are UTF-8. Only those with a byte beyond ASCII have to be tried."""
         octets = np.frombuffer(self.content, dtype=np.uint8)
         valid = np.ones(len(self), dtype=bool)
@@ -81,9 +82,15 @@ class Lines:
         return valid
 
 
-def _offsets(content: bytes) -> Integers:
+def line_feeds(content: bytes) -> Bools:
+    """Which of the bytes end a line."""
+    feeds: Bools = np.frombuffer(content, dtype=np.uint8) == 0x0A
+    return feeds
+
+
+def _offsets(content: bytes, feeds: Bools) -> Integers:
     """Where each line starts, and the end."""
-    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == 0x0A).astype(np.int64, copy=False) + 1
+    ends = np.flatnonzero(feeds).astype(np.int64, copy=False) + 1
     if content and not content.endswith(b"\n"):
         ends = np.append(ends, len(content))
     return np.concatenate([np.zeros(1, dtype=np.int64), ends])

@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edge_collector.segment import flush_folder, write_atomically
+from edge_collector.durable import flush_file, flush_folder, write_atomically
 
 _PART = "part-0.parquet"
 _FAILURE = "failure.json"
@@ -35,7 +35,10 @@ _DICTIONARY = 64 * 1024
 """Bytes of different texts after which a column goes on without a dictionary: they hardly repeat."""
 _TAIL = 8
 """What ends a Parquet file: four bytes with the length of the footer, and four that say Parquet."""
-_PIECE = 1024**2
+_PIECE = 256 * 1024
+"""Bytes that are read at a time: few enough to stay in the processor's cache."""
+_SAMPLE = 100
+"""Rows that tell whether a column of texts is worth compressing."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Draft:
-    """A partition that is written but not yet in its place."""
+    """A partition that is written but not yet in its place; `nulls` tells how many there are in each column."""
 
     path: Path
     provenance: Provenance
+    nulls: Mapping[str, int]
 
 
 def _sweep(folder: Path) -> None:
@@ -96,29 +100,14 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-class _HashingFile:
-    """A file that knows the SHA-256 of what was written so far."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
+def _content(path: Path, size: int) -> str:
+    """The SHA-256 of the first `size` bytes of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size and (piece := file.read(min(size, _PIECE))):
+            digest.update(piece)
+            size -= len(piece)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -178,33 +167,37 @@ class Lake:
     ) -> Iterator[Draft]:
         """Write rows beside the partition; on leaving the context the draft is gone unless it was `put`.
 
-        Texts may come as dictionaries, which costs less to write; in the file they are plain texts.
+        Texts may come as dictionaries, which costs less to write; in the file they are plain texts. A column comes as
+        dictionaries in all batches or in none.
         """
         folder = self.path(table, day).parent
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f".{_PART}.{os.getpid()}"
-        sink = _HashingFile(beside)
-        rows = 0
+        rows, nulls = 0, dict.fromkeys(schema.names, 0)
         try:
             groups = _row_groups(schema, batches)
             first = next(groups)
-            with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), first.schema, **_encoding(schema)) as writer:
+            with (
+                pa.OSFile(str(beside), "wb") as sink,
+                pq.ParquetWriter(sink, first.schema, **_encoding(schema, first)) as writer,
+            ):
                 groups = chain([first], groups)
                 del first  # not to be held while the others are written
                 for group in groups:
                     rows += group.num_rows
+                    for name in nulls:
+                        nulls[name] += group[name].null_count
                     writer.write_table(group, row_group_size=_ROW_GROUP)
-                provenance = Provenance(sink.digest.hexdigest(), code, dict(sorted(inputs.items())), rows)
+                provenance = Provenance(_content(beside, sink.tell()), code, dict(sorted(inputs.items())), rows)
                 writer.add_key_value_metadata(
                     {
                         "ARROW:schema": base64.b64encode(schema.serialize()).decode(),
                         _FOOTER_KEY.decode(): json.dumps(asdict(provenance), sort_keys=True),
                     }
                 )
-            sink.close()
-            yield Draft(beside, provenance)
+            flush_file(beside)
+            yield Draft(beside, provenance, nulls)
         finally:
-            sink.close()
             beside.unlink(missing_ok=True)
 
     def put(self, table: str, day: date, draft: Draft) -> None:
@@ -236,13 +229,8 @@ class Lake:
         with path.open("rb") as file:
             file.seek(-_TAIL, os.SEEK_END)
             footer_and_tail = int.from_bytes(file.read(4), "little") + _TAIL
-            left = file.tell() + 4 - footer_and_tail
-            file.seek(0)
-            digest = hashlib.sha256()
-            while left and (piece := file.read(min(left, _PIECE))):
-                digest.update(piece)
-                left -= len(piece)
-        return "" if digest.hexdigest() == provenance.content else "its bytes are not those that were written"
+            pages = file.tell() + 4 - footer_and_tail
+        return "" if _content(path, pages) == provenance.content else "its bytes are not those that were written"
 
     def first_damaged(self, partitions: Iterable[tuple[str, date]]) -> tuple[str, date] | None:
         """The first of these partitions that is there and has other bytes than were written. All of them are read."""
@@ -282,18 +270,31 @@ class Lake:
             shutil.rmtree(self.path(table, day).parent)
 
 
-def _encoding(schema: pa.Schema) -> dict[str, Any]:
-    """Cheap to write and to read: texts by dictionary while they repeat, numbers and times by difference."""
+def _encoding(schema: pa.Schema, first: pa.Table) -> dict[str, Any]:
+    """Cheap to write and to read: texts by dictionary while they repeat, numbers and times by difference.
+
+    Texts are compressed where that saves something in the `first` rows: with the digits of a hash it does not. The
+    least and greatest value are told of numbers and times only: those of texts take long to find, and nobody looks for
+    a range of them.
+    """
+    texts = [f.name for f in schema if pa.types.is_string(f.type)]
+    random = [name for name in texts if not _shrinks(first[name])]
     whole = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_timestamp(f.type)]
     return {
-        # Pseudonyms are hex digits of a hash: packing them takes long and saves little.
-        "compression": {f.name: "none" if f.name.endswith("user_id") else "lz4" for f in schema},
+        "compression": {f.name: "none" if f.name in random else "lz4" for f in schema},
         "store_schema": False,  # of dictionaries nothing is told, for they need not come as such
         "data_page_version": "1.0",
-        "use_dictionary": [f.name for f in schema if pa.types.is_string(f.type)],
+        "use_dictionary": texts,
         "dictionary_pagesize_limit": _DICTIONARY,
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+        "write_statistics": [f.name for f in schema if f.name not in texts],
     }
+
+
+def _shrinks(texts: pa.ChunkedArray) -> bool:
+    """Whether compression takes away a quarter of some of the texts, or there is nothing to tell by."""
+    sample = "".join(text for text in texts.slice(0, _SAMPLE).to_pylist() if text).encode()
+    return len(pa.compress(sample, codec="lz4_raw", asbytes=True)) <= 0.75 * len(sample) if sample else True
 
 
 def _row_groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

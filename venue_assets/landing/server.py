@@ -15,6 +15,7 @@ from typing import Final
 
 import uvicorn
 
+from edge_collector.serving import FewAhead
 from venue_assets.home import Home
 from venue_assets.landing.limits import Limits
 from venue_assets.landing.service import application
@@ -47,18 +48,7 @@ def serve(home: Home, where: Listening, ready: Callable[[str], None], limits: Li
     """
     _expect_safe(where)
     with _listen(where) as listener:
-        config = uvicorn.Config(
-            application(home, limits),
-            ssl_certfile=where.tls_cert,
-            ssl_keyfile=where.tls_key,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
-            limit_concurrency=_CONNECTIONS,
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configuration(home, where, limits))
         # After its orderly end uvicorn raises the signal once more; to have been asked to end is no failure.
         before = {kind: signal.signal(kind, lambda *_: None) for kind in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -69,6 +59,22 @@ def serve(home: Home, where: Listening, ready: Callable[[str], None], limits: Li
         finally:
             for kind, handler in before.items():
                 signal.signal(kind, handler)
+
+
+def configuration(home: Home, where: Listening, limits: Limits | None = None) -> uvicorn.Config:
+    """How uvicorn serves it."""
+    return uvicorn.Config(
+        application(home, limits),
+        http=FewAhead,
+        ssl_certfile=where.tls_cert,
+        ssl_keyfile=where.tls_key,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        limit_concurrency=_CONNECTIONS,
+    )
 
 
 def _expect_safe(where: Listening) -> None:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from edge_collector.durable import flush_file, flush_folder
+
 
 def link(source: Path, target: Path) -> None:
     """The same file under another name."""
@@ -39,6 +41,15 @@ def _copy_part(original: int, made: int, start: int) -> int:
     while at < start + _PIECE and (copied := os.copy_file_range(original, made, start + _PIECE - at, at, at)):
         at += copied
     return at - start
+
+
+def flush(folder: Path) -> None:
+    """Bring a folder and what is new in it to the disk: a file with another name is of a folder where that was done."""
+    for inside, _, files in os.walk(folder):
+        for path in (Path(inside, name) for name in files):
+            if path.stat().st_nlink == 1:
+                flush_file(path)
+        flush_folder(Path(inside))
 
 
 def replace_link(name: Path, target: Path) -> None:
@@ -69,8 +80,10 @@ def replace_copies(copies: Mapping[Path, Path]) -> None:
             beside = made[name] = _beside(name)
             if source.is_dir():
                 shutil.copytree(source, beside)
+                flush(beside)
             else:
                 shutil.copyfile(source, beside)
+                flush_file(beside)
     except BaseException:
         for beside in made.values():
             _remove(beside)

@@ -36,7 +36,7 @@ from typing import Any, Final
 from dagster_duckdb import DuckDBResource
 from filelock import FileLock
 
-from edge_collector.segment import flush_folder, write_atomically
+from edge_collector.durable import flush_folder, write_atomically
 from edge_collector.site import Site
 from venue_assets.home import Home
 from venue_assets.lake.store import Lake
@@ -45,7 +45,7 @@ from venue_assets.publish.allocations import ALLOCATIONS
 from venue_assets.publish.building import CSV, DATABASE, PARQUET
 from venue_assets.publish.collecting import Collected, collect, still_there
 from venue_assets.publish.front_page import write_front_page
-from venue_assets.publish.links import means_no_links, replace_copies, replace_file, replace_link, sweep
+from venue_assets.publish.links import flush, means_no_links, replace_copies, replace_file, replace_link, sweep
 from venue_assets.publish.names import CURRENT, REPORTS
 from venue_assets.publish.outdated import outdated, sentence
 from venue_assets.publish.record import RECORD, Publication, current
@@ -87,8 +87,10 @@ def publish(
                 raise
         publication = replace(publication, changed_at=publication.changes(before))
         write_atomically(folder / RECORD, json.dumps(vars(publication)).encode())
+        flush(folder)  # or a power cut would leave readers a link to files that are not there
         final = folder.with_name(str(publication.number))
         folder.rename(final)
+        flush_folder(final.parent)
         try:
             _make_current(home, final, log)
         except BaseException:

@@ -16,12 +16,12 @@ from typing import Final, Literal
 import numpy as np
 
 from edge_collector.contract import STREAMS
+from edge_collector.durable import write_atomically
 from edge_collector.segment import (
     MANIFEST_SUFFIX,
     SEGMENT_SUFFIX,
     SegmentName,
     segment_of,
-    write_atomically,
     write_segment,
 )
 from venue_assets.simulate.chance import generator

@@ -10,7 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from edge_collector.segment import RefusalReason, write_atomically
+from edge_collector.durable import write_atomically
+from edge_collector.segment import RefusalReason
 from venue_assets.simulate.dirt import AHEAD_DAYS
 from venue_assets.simulate.incidents import Incidents
 from venue_assets.simulate.metrics import Figures, figures

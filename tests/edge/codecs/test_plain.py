@@ -87,6 +87,7 @@ BODIES = [
     (b'{"counts": []}', []),
     (b'{"counts": 5}', ["broken"]),
     (b"[" * 100_000, ["broken"]),
+    (b'{"visits": [' + b"{}," * 50_000 + b"{}]}", ["broken"]),
     (b'{"counts": [{"in_total": ' + b"9" * 5000 + b"}]}", ["broken"]),
 ]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import multiprocessing
+import os
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -15,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from edge_collector.allocation import path_of
 from edge_collector.assign import Answer, CannotAssign
 from edge_collector.assignment import arm_of
 from edge_collector.people import load_people
@@ -79,6 +83,10 @@ NOT_IN_FORCE = {
     "altered": (lambda box: _alter(allocate(box)), "the signature is not of this content"),
     "no JSON": (lambda box: allocate(box).write_bytes(b"\xff{"), "this is no signed allocation"),
     "empty": (lambda box: allocate(box).write_bytes(b""), "this is no signed allocation"),
+    "unreadable": (
+        lambda box: path_of(box.root / "allocations", "voucher", TODAY).mkdir(parents=True),
+        "the allocation cannot be read (Is a directory)",
+    ),
     "a later schema": (lambda box: allocate(box, schema=2), "this allocation cannot be used: schema"),
     "shares that do not add up": (lambda box: allocate(box, fixed_shares=[0.5, 0.4]), "cannot be used"),
     "other arms": (other_arms, "the allocation is for the arms none, coffee"),
@@ -115,6 +123,26 @@ def test_a_bad_allocation_is_an_alarm_until_a_good_one_lies_there(box: Box) -> N
         allocate(box)
         assert opened.ask("voucher", "2").allocation_id == "a1"
         assert "allocation voucher" not in opened.tally.alarms
+
+
+def test_an_allocation_that_cannot_be_read_at_this_moment_holds_as_soon_as_it_can(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocate(box)
+    with desk(box) as opened:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_bytes", fails_with(errno.EMFILE))
+            assert "Too many open files" in opened.ask("voucher", "1").remark
+        assert "Too many open files" in opened.tally.alarms["allocation voucher"]
+        assert opened.ask("voucher", "2").allocation_id == "a1"
+        assert opened.tally.alarms == {}
+
+
+def fails_with(number: int) -> Callable[[Path], bytes]:
+    def fail(_: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 def test_yesterdays_allocation_is_not_used_after_the_day_has_begun(box: Box) -> None:
@@ -306,6 +334,8 @@ def test_screens_ask_over_loopback(tmp_path: Path) -> None:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
                 ask: dict[str, Any] = {"experiment_id": "voucher", "member_number": "13085", "visit": "7"}
                 answers = [await client.post("/assign", json=ask) for _ in range(2)]
+                asked_by_hand = await client.post("/assign", json=ask | {"member_number": " 13085\n"})
+                assert asked_by_hand.text == answers[0].text  # as terminals and tills are read: of one person
                 many = await asyncio.gather(*(client.post("/assign", json=ask | {"visit": "8"}) for _ in range(20)))
                 assert {answer.text for answer in many} == {many[0].text}
                 for wrong in (ask | {"experiment_id": "x"}, ask | {"visit": 7}, ask | {"colour": "red"}, [], "x"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,6 +27,8 @@ from tests.edge.collector.desk import ASSIGNED, experiments
 Answers = list[tuple[int, bytes]]
 IDLE_SECONDS = 0.2
 """After which a connection is closed, in the one test that waits for it."""
+MUCH = 20 * 1024**2
+"""Bytes: more than two kernels take for somebody who does not read."""
 
 
 def post(body: bytes, *headers: bytes, path: bytes = b"/quick") -> bytes:
@@ -59,6 +61,8 @@ class Line:
 
 async def _told(request: Request) -> Response:
     body = await request.body()
+    if body == b"much":
+        return PlainTextResponse(b"x" * MUCH)
     if body == b"slow":
         await asyncio.sleep(3 * IDLE_SECONDS)
     return PlainTextResponse(b"at leisure: " + body)
@@ -67,6 +71,8 @@ async def _told(request: Request) -> Response:
 def quick(body: bytes) -> str | None:
     if body == b"fall":
         raise RuntimeError("it fell")
+    if body == b"some":
+        return json.dumps("x" * 100_000)
     return None if body == b"pass" else json.dumps(f"at once: {body.decode()}")
 
 
@@ -161,6 +167,40 @@ def test_who_goes_on_asking_is_heard_and_who_stops_is_sent_away(monkeypatch: pyt
             assert await line.reader.read() == b""
 
     served(do)
+
+
+UNREAD = {
+    "at once": [post(b"some")] * (MUCH // 100_000),
+    "at leisure": [2 * post(b"much", path=b"/other")],
+    "the last one": [post(b"much", b"Connection: close", path=b"/other")],
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_who_does_not_take_the_answers_gets_no_more_and_is_sent_away(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = 0
+
+    def counted(body: bytes) -> str | None:
+        nonlocal told
+        told += 1
+        return at_once(body)
+
+    at_once = quick
+    monkeypatch.setattr(f"{__name__}.quick", counted)
+    monkeypatch.setattr(serving._Impatient, "header_seconds", 0.5)
+
+    async def do(line: Line) -> None:
+        with suppress(ConnectionError):
+            await line.ask(*UNREAD[name], answers=0)
+            async with asyncio.timeout(10):
+                while not line.writer.transport.is_closing():  # nothing is read: whoever writes hears of the end
+                    line.writer.write(b"P")
+                    await asyncio.sleep(0.02)
+
+    served(do)
+    assert told < 0.8 * len(UNREAD["at once"])
 
 
 def test_a_screen_is_told_the_same_whether_the_spool_is_at_work_or_not(tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +19,14 @@ import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_collector import serving
+from edge_collector.allocation_fetch import AllocationFetcher
 from edge_collector.collector import Collector
 from edge_collector.intake import Receipt
 from edge_collector.serving import listen, serve
 from edge_collector.sources import http
+from tests.edge.allocations import KEY
 from tests.edge.collector.box import Box, device
+from tests.edge.collector.desk import ALLOCATED, allocate, experiments
 from tests.edge.collector.test_crash import order
 
 EDGE = device("till", "http") + device("terminal", "zkteco", serial="ZK1") + device("gateway", "gateway")
@@ -38,8 +45,8 @@ class Door:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, address: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
 
     async def send(self, *parts: bytes) -> bytes:
         """What comes back, until the other side has enough or says nothing for a while."""
@@ -174,6 +181,7 @@ def test_a_connection_that_was_kept_is_not_kept_for_ever(box: Box, monkeypatch: 
 
 def test_more_connections_than_there_is_room_for(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving._Impatient, "header_seconds", 1.0)
+    monkeypatch.setattr(serving, "_OF_ONE", 1000)
 
     async def do(posting: Door, health: Door, _: Collector) -> None:
         for door in (posting, health):
@@ -190,6 +198,91 @@ def test_more_connections_than_there_is_room_for(box: Box, monkeypatch: pytest.M
         return not (await self.send(GET.replace(b"Host", b"Connection: close\r\nHost"))).startswith(b"HTTP/1.1 503")
 
     monkeypatch.setattr(Door, "is_well_or_busy", is_well_or_busy, raising=False)
+    attack(box, do)
+
+
+def test_many_more_connections_are_not_even_heard(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may have so many files open, and needs some for itself."""
+    monkeypatch.setattr(serving, "_KEPT", 20)
+
+    async def do(posting: Door, health: Door, _: Collector) -> None:
+        for door in (posting, health):
+            await expect_kept(door, 20)
+
+    attack(box, do)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere this machine has one address")
+def test_one_address_leaves_room_for_the_others(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_OF_ONE", 20)
+
+    async def do(posting: Door, health: Door, _: Collector) -> None:
+        for door in (posting, health):
+            reader, writer = await door.connect("127.0.0.2")
+            await expect_kept(door, 20)
+            writer.write(GET)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+            writer.close()
+
+    attack(box, do)
+
+
+async def expect_kept(door: Door, kept: int) -> None:
+    """Of those who connect and say nothing, the first are kept for a while and the others are sent away at once."""
+    opened = [await door.connect() for _ in range(kept + 10)]
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(hears_the_end(reader) for reader, _ in opened[kept:]))
+    assert not any(reader.at_eof() for reader, _ in opened[:kept])
+    for _, writer in opened:
+        writer.close()
+    async with asyncio.timeout(5):
+        while not await door.send(GET.replace(b"Host", b"Connection: close\r\nHost")):
+            pass  # the other side has not heard yet that they are gone
+
+
+def test_without_a_file_to_spare_it_goes_on(tmp_path: Path) -> None:
+    """Who opens them all is perhaps another part of this process."""
+    box = Box(tmp_path).write(EDGE + device("screen", "gateway") + ALLOCATED, experiments(datetime.now(UTC).date()))
+    allocate(box)
+
+    async def do(posting: Door, _: Door, collector: Collector) -> None:
+        async with httpx.AsyncClient(base_url=posting.url, trust_env=False) as client:
+            assert (await client.post("/readings/riverside/till", json=order(1))).status_code == 200
+            with no_more_files():
+                await collector._watch_spool()
+                assert (
+                    await AllocationFetcher(
+                        collector.gateway, tmp_path / "allocations", KEY.public_key(), collector.clock, collector.tally
+                    ).fetch()
+                    == 0
+                )
+                assert (await client.post("/readings/riverside/till", json=order(2))).status_code == 200
+                assert await collector.seal(everything=True) > 0
+
+    attack(box, do)
+    assert len(box.landed("orders")) == 2
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Within, this process has as many files open as it may."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[0]), before[1]))
+        with suppress(OSError):
+            while True:
+                opened.enter_context(Path(os.devnull).open("rb"))
+        yield
+
+
+def test_requests_do_not_wait_by_the_thousand(box: Box) -> None:
+    """Each takes 6 KiB, and a read of a connection holds fifteen thousand."""
+
+    async def do(posting: Door, health: Door, _: Collector) -> None:
+        for door in (posting, health):
+            assert (await door.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * 3000)).count(b" 404 ") < 100
+
     attack(box, do)
 
 

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from edge_collector.collector import Collector
+from edge_collector.readings import Visit
 from edge_collector.testing.clock import VirtualClock
 from tests.edge.collector.box import Box, device
+from tests.edge.collector.desk import ASSIGNED, experiments
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOUR = 3600.0
@@ -165,6 +167,25 @@ def test_without_a_sync_records_go_some_time_later_marked(box: Box, monkeypatch:
     work(box, clock, talk)
     assert {r["clock"] for r in box.landed("face_visits")} == {"unsynced"}
     assert sum(n for _, _, n in intervals(box)) == 2
+
+
+def test_a_clock_in_another_year_makes_nobody_forget(box: Box) -> None:
+    """Neither what was delivered, which would be counted again, nor which arm a unit has."""
+    box.write(device("terminal", "http") + ASSIGNED, experiments(NOON.date()))
+    clock = VirtualClock(NOON)
+
+    async def talk() -> None:
+        async with box.running(clock) as collector:
+            visit = Visit(device="riverside/terminal", key="1", member_number="13085", direction="enter")
+            await collector.intake.take("http", [visit])
+            arm = await asyncio.to_thread(collector.assigner.assign, "greeting", member_number="13085")
+            clock.step(20 * 366 * 86_400.0)
+            clock.lose_sync()
+            await collector._forget()
+            assert (await collector.intake.take("http", [visit])).repeated == 1
+            assert collector.spool.assigned("greeting", arm.unit_id) is not None
+
+    asyncio.run(talk())
 
 
 def test_a_restart_before_the_sync_dates_nothing_in_another_age(box: Box) -> None:

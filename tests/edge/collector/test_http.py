@@ -14,7 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_collector.collector import Collector
+from edge_collector.readings import AnyReading
 from edge_collector.signing import verify_manifest
+from edge_collector.sources import http
 from tests.edge.collector.box import Box, device
 
 Post = Callable[..., Awaitable[httpx.Response]]
@@ -97,6 +99,43 @@ def test_a_terminal_posts_its_log(box: Box) -> None:
     assert [r["direction"] for r in box.landed("face_visits")] == ["enter", "leave"]
     (refused,) = (e for e in box.landed("gateway_events") if e["subject"] == "biometric")
     assert refused["value"] >= 1
+
+
+LONG = {
+    "plain": ("/readings/riverside/till", b'{"orders": [' + b"{}," * 30_000 + b"{}]}"),
+    "zkteco": ("/iclock/cdata?SN=ZK1&table=ATTLOG", b"nonsense\n" * 10_000),
+    "hikvision": ("/hikvision/HK1", b'{"eventType": "' + b"x" * 100_000 + b'"}'),
+}
+
+
+@pytest.mark.parametrize("codec", LONG)
+def test_while_a_long_body_is_read_others_are_answered(
+    tmp_path: Path, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = device("till", "http") + device("terminal", "zkteco", serial="ZK1")
+    edge = edge if codec != "hikvision" else device("terminal", "hikvision", serial="HK1") + device("till", "http")
+    module = getattr(http, codec)
+    path, body = LONG[codec]
+    reading, answered = threading.Event(), threading.Event()
+
+    def decode(*given: Any, **more: Any) -> list[AnyReading]:
+        if body in given:
+            reading.set()
+            assert answered.wait(10)
+        decoded: list[AnyReading] = as_before(*given, **more)
+        return decoded
+
+    as_before = module.decode
+    monkeypatch.setattr(module, "decode", decode)
+
+    async def talk(_: Collector, client: httpx.AsyncClient) -> None:
+        posting = asyncio.ensure_future(client.post(path, content=body))
+        await asyncio.to_thread(reading.wait)
+        assert (await client.post("/readings/riverside/till", json={"orders": [order(1)]})).status_code == 200
+        answered.set()
+        assert (await posting).status_code in (200, 422)
+
+    run(Box(tmp_path).write(edge), talk)
 
 
 def test_a_terminal_is_told_how_far_its_log_is_durable_here_also_after_a_restart(box: Box) -> None:

@@ -117,6 +117,25 @@ def test_a_caller_that_gave_up_is_left_out_and_the_others_are_served(bench: Benc
     assert bench.spool.depth().records == 1
 
 
+def test_between_the_readings_of_a_long_delivery_others_get_their_turn(bench: Bench) -> None:
+    log = [
+        Visit(device="riverside/terminal", key=str(n), member_number=str(n), direction="enter", at=NOW)
+        for n in range(5000)
+    ]
+
+    async def main() -> int:
+        with bench.held_up() as go_on:
+            taking, turns = asyncio.ensure_future(bench.intake.take("http", log)), 0
+            while not bench.spool._waiting:
+                await asyncio.sleep(0)
+                turns += 1
+            go_on.set()
+            assert (await taking).written == 5000
+        return turns
+
+    assert asyncio.run(main()) >= 10
+
+
 def test_an_interval_is_never_shorter_than_what_its_text_can_show(bench: Bench) -> None:
     async def main() -> None:
         await bench.heard(100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import edge_collector
+from edge_collector import collector
 
 UNIT = Path(edge_collector.__file__).with_name("edge-collector.service")
 EXPOSURE = "20"
@@ -40,3 +42,9 @@ def test_systemd_understands_it(unit: Path) -> None:
 def test_it_may_do_little(unit: Path) -> None:
     done = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", unit)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_may_have_all_its_threads() -> None:
+    """A thread that cannot be started ends the collector."""
+    (most,) = re.findall(r"^TasksMax=(\d+)$", UNIT.read_text(), re.MULTILINE)
+    assert int(most) >= collector._THREADS + 32

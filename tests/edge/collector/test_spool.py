@@ -18,6 +18,7 @@ from threading import Event
 import pytest
 
 from edge_collector.spool import Capture, Entry, SealedSegment, Spool, SpoolFull
+from edge_collector.spool import spool as spool_module
 from edge_collector.spool.seal import SealPolicy, seal
 from tests.edge.collector.spooled import AT_ONCE, NOW, SITE, arm, lines, stamp, visit
 
@@ -156,6 +157,35 @@ def test_a_unit_keeps_its_arm_through_a_kill_whether_its_record_has_gone_or_not(
         spool.close()
 
 
+def test_a_unit_keeps_its_arm_where_nothing_could_be_tidied_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spool_module, "_AT_ONCE_IN_LOG", 1)
+    (tmp_path / "a").mkdir()
+    spool = Spool(tmp_path / "a" / "spool.db", gateway_id="gw", boot_id="b1", max_bytes=10**8)
+    fails = "CREATE TEMP TRIGGER fails BEFORE INSERT ON assigned BEGIN SELECT raise(FAIL, 'the card is dying'); END"
+    spool._submit(lambda: spool._db.execute(fails)).result()
+    taken = spool.take_at_once(Entry([arm("u", "tea")]), stamp())
+    assert taken is not None
+    assert spool.assigned("e", "u") == taken.told
+    assert "the card is dying" in caplog.text
+    shutil.copytree(tmp_path / "a", tmp_path / "killed")
+    with pytest.raises(sqlite3.DatabaseError, match="the card is dying"):  # nor does its record go
+        seal(spool, SITE, AT_ONCE, stamp(), everything=True)
+    spool._submit(lambda: spool._db.execute("DROP TRIGGER fails")).result()
+    (sealed,) = seal(spool, SITE, AT_ONCE, stamp(), everything=True)
+    waiting = spool.segment()
+    assert waiting is not None
+    spool.confirmed(waiting.id)
+    assert spool.take(Entry([arm("u", "cake")]), stamp()).result().told == taken.told
+    spool.close()
+    for folder in ("a", "killed"):
+        spool = Spool(tmp_path / folder / "spool.db", gateway_id="gw", boot_id="b2", max_bytes=10**8)
+        assert spool.take(Entry([arm("u", "cake")]), stamp()).result().told == taken.told
+        spool.close()
+    assert [record["arm"] for record in lines(sealed)] == ["tea"]
+
+
 def test_most_arms_are_one_page_to_flush(spool: Spool) -> None:
     """A screen waits for it: three pages more take as long as all else that the gateway does."""
 
@@ -270,6 +300,17 @@ def test_many_in_a_hurry_and_many_who_are_not_get_a_number_each(spool: Spool) ->
     found = [(record["seq"], record["user_id"]) for segment in sealed for record in lines(segment)]
     assert sorted(seq for seq, _ in found) == list(range(400))
     assert {user_id for _, user_id in found} == {f"k1:{n}" for n in range(400)}
+
+
+@pytest.mark.parametrize("years", [-56, 20], ids=["1970", "2046"])
+def test_a_delivery_under_a_clock_that_was_wrong_is_not_forgotten_when_it_is_right(spool: Spool, years: int) -> None:
+    wrong = stamp(NOW + timedelta(days=365 * years), synced=False)
+    spool.take(Entry([visit(1, key="t/1")]), wrong).result()
+    spool.forget(NOW)
+    spool.forget(NOW + timedelta(days=399))
+    assert spool.take(Entry([visit(1, key="t/1")]), stamp()).result().repeated == 1
+    spool.forget(NOW + timedelta(days=401))
+    assert spool.take(Entry([visit(1, key="t/1")]), stamp()).result().repeated == 0
 
 
 def test_what_is_delivered_again_and_again_is_not_forgotten(spool: Spool) -> None:

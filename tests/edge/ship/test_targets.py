@@ -178,6 +178,8 @@ class TestTheService:
             b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n[]",
+            b"HTTP/1.1 201 Created\r\nContent-Length: 9000\r\n\r\n" + b"[" * 9000,
+            b"HTTP/1.1 503 Busy\r\nContent-Length: 9000\r\n\r\n" + b"[" * 9000,
         ],
     )
     def test_whatever_else_answers_confirms_nothing(self, answer: bytes) -> None:
