@@ -15,8 +15,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+import sqlalchemy
 
-from tests.cli.commands import DAY, RANGE, SCRIPT, done, empty_home, simulated
+from tests.cli.commands import DAY, RANGE, SCRIPT, done, empty_home, simulated, venue
 from venue_assets.home import Home
 from venue_assets.lake.engine import Engine
 from venue_assets.lake.landing_index import scan
@@ -52,6 +53,29 @@ def _keyboard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_keyboard")
+def test_ctrl_c_waits_for_the_event_that_is_being_written(tmp_path: Path) -> None:
+    """Dagster's database would stay locked, and the run could not tell that it was interrupted."""
+    home = simulated(tmp_path, days=2, visits=60)
+    pressed, written = [], []
+
+    def press(_: object, cursor: object, statement: str, parameters: object, *rest: object) -> None:
+        if "'ASSET_MATERIALIZATION'" in str(parameters) and not pressed:
+            pressed.append(statement)
+            os.kill(os.getpid(), signal.SIGINT)
+            written.append(statement)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", press)
+    try:
+        ended = venue(home, "materialize", RANGE)
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", press)
+    assert (ended.code, ended.err) == (130, f"error: interrupted in {RANGE}; what was computed until then stays\n")
+    assert len(pressed) == 1
+    assert written == pressed
+    assert not (home / "lake" / "sessions").exists()
 
 
 @pytest.mark.usefixtures("_keyboard")

@@ -19,6 +19,7 @@ from typing import Any, Final
 import dagster as dg
 import pyarrow.parquet as pq
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._utils.interrupts import capture_interrupts
 from dagster_duckdb import DuckDBResource
 
 from venue_assets.graph.partitions import MAX_DATES_PER_RUN
@@ -88,11 +89,11 @@ def build_assets(
         if not selected or not (context.has_partition_key or context.has_partition_key_range):
             raise dg.Failure("a check is evaluated when its table is computed: materialize the event date instead")
         days = sorted(date.fromisoformat(key) for key in context.partition_keys)
-        context.instance.add_run_tags(
-            context.run.run_id, {PROCESS_TAG: own_process(), DATES_TAG: f"{days[0]}...{days[-1]}"}
-        )
         at = home.open()
-        with engine.get_connection() as con:
+        with _interrupted_between_events(), engine.get_connection() as con:
+            context.instance.add_run_tags(
+                context.run.run_id, {PROCESS_TAG: own_process(), DATES_TAG: f"{days[0]}...{days[-1]}"}
+            )
             failures = _compute(context, at, Engine(at, catalogue, con, scan(at.landing, None)), selected, days)
             if PUBLISHED in selected:
                 bad = {day for day, _ in failures}
@@ -102,6 +103,21 @@ def build_assets(
         yield from ()  # what was made is logged per date above; an output would stand for all dates of the run
 
     return venue
+
+
+@contextmanager
+def _interrupted_between_events() -> Iterator[None]:
+    """Ctrl-C waits for what is computed next, or for the end.
+
+    In the middle of an event's transaction it would leave Dagster's database locked, and the run could not even tell
+    that it was interrupted.
+    """
+    with capture_interrupts():
+        try:
+            yield
+        finally:
+            with dg.raise_execution_interrupts():
+                pass
 
 
 def _compute(
@@ -120,7 +136,8 @@ def _compute(
             if listener := _listener.get():
                 listener(day, table.name)
             try:
-                computed = engine.compute(table, day, run_id=context.run.run_id)
+                with dg.raise_execution_interrupts():
+                    computed = engine.compute(table, day, run_id=context.run.run_id)
             except Exception as error:  # one date's trouble, whatever it is, must not become that of the others
                 for check in error.checks if isinstance(error, BlockingCheckFailed) else ():
                     checked[table.name, check.name].append((day, check))
@@ -195,14 +212,19 @@ def _publish(
     if listener := _listener.get():
         listener(days[-1], PUBLISHED)
     before = current(home)
+    remarks: list[str] = []
     try:
-        publication: Publication = publish(home, catalogue, engine, log=context.log.warning)
+        with dg.raise_execution_interrupts():
+            publication: Publication = publish(home, catalogue, engine, log=remarks.append)
     except Exception as error:
         if is_interrupt(error):
             raise KeyboardInterrupt from None
         context.log.error(f"{PUBLISHED}: {error}\n{traceback.format_exc()}")
         said = damage_met(error, Lake(home.lake), _read_anew(home, catalogue, before)) or error
         return [(day, f"{PUBLISHED}: {said}") for day in days]
+    finally:
+        for remark in remarks:
+            context.log.warning(remark)
     changed = ", ".join(publication.differences(before)) or "nothing"
     for day in publication.dates & set(days):
         context.log_event(

@@ -31,6 +31,7 @@ from tests.edge.collector.test_crash import order
 
 EDGE = device("till", "http") + device("terminal", "zkteco", serial="ZK1") + device("gateway", "gateway")
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSING = GET.replace(b"Host", b"Connection: close\r\nHost")
 
 
 @pytest.fixture
@@ -180,24 +181,34 @@ def test_a_connection_that_was_kept_is_not_kept_for_ever(box: Box, monkeypatch: 
 
 
 def test_more_connections_than_there_is_room_for(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving._Impatient, "header_seconds", 1.0)
     monkeypatch.setattr(serving, "_OF_ONE", 1000)
 
     async def do(posting: Door, health: Door, _: Collector) -> None:
         for door in (posting, health):
             idle = [await door.connect() for _ in range(230)]
-            answer = await door.send(GET)
-            assert answer.startswith(b"HTTP/1.1 503")
-            async with asyncio.timeout(10):  # their time is over, and there is room again
-                while not await door.is_well_or_busy():
+            assert (await door.send(CLOSING)).startswith(b"HTTP/1.1 503")
+            for _, writer in idle:
+                writer.close()
+            async with asyncio.timeout(10):  # they are gone, and there is room again
+                while (await door.send(CLOSING)).startswith(b"HTTP/1.1 503"):
                     pass
+
+    attack(box, do)
+
+
+def test_those_who_say_nothing_give_their_room_back(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving._Impatient, "header_seconds", 0.3)
+    monkeypatch.setattr(serving, "_OF_ONE", 1000)
+
+    async def do(posting: Door, health: Door, _: Collector) -> None:
+        for door in (posting, health):
+            idle = [await door.connect() for _ in range(230)]
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(hears_the_end(reader) for reader, _ in idle))
+            assert not (await door.send(CLOSING)).startswith(b"HTTP/1.1 503")
             for _, writer in idle:
                 writer.close()
 
-    async def is_well_or_busy(self: Door) -> bool:
-        return not (await self.send(GET.replace(b"Host", b"Connection: close\r\nHost"))).startswith(b"HTTP/1.1 503")
-
-    monkeypatch.setattr(Door, "is_well_or_busy", is_well_or_busy, raising=False)
     attack(box, do)
 
 
@@ -236,7 +247,7 @@ async def expect_kept(door: Door, kept: int) -> None:
     for _, writer in opened:
         writer.close()
     async with asyncio.timeout(5):
-        while not await door.send(GET.replace(b"Host", b"Connection: close\r\nHost")):
+        while not await door.send(CLOSING):
             pass  # the other side has not heard yet that they are gone
 
 
