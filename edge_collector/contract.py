@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
 LANDING_SCHEMA: Final = 1
 MAX_LINE_BYTES: Final = 64 * 1024
@@ -243,10 +243,11 @@ def parse(stream: str, line: bytes) -> Record:
     try:
         record = STREAMS[stream].model_validate_json(line)
     except ValidationError as error:
-        empty = {str(e["loc"][0]): None for e in error.errors() if _is_empty_optional(stream, e)}
-        if empty and len(empty) == error.error_count():
+        found = error.errors(include_url=False)
+        empty = {str(e["loc"][0]): None for e in found if _is_empty_optional(stream, e)}
+        if empty and len(empty) == len(found):
             return _without(stream, line, empty)
-        raise Malformed(_sentence(error)) from None
+        raise Malformed(_sentence(found)) from None
     if b"NaN" in line or b"Infinity" in line:
         _check_numbers(line)
     _check_instants(record)
@@ -261,10 +262,11 @@ def canonical(stream: str, line: bytes) -> str:
     return parse(stream, line).model_dump_json()
 
 
-def _is_empty_optional(stream: str, error: Any) -> bool:
-    name = str(error["loc"][0]) if error["loc"] else ""
-    field = STREAMS[stream].model_fields.get(name)
-    return field is not None and not field.is_required() and error["input"] == ""
+def _is_empty_optional(stream: str, error: ErrorDetails) -> bool:
+    if error["input"] != "" or not error["loc"]:
+        return False
+    field = STREAMS[stream].model_fields.get(str(error["loc"][0]))
+    return field is not None and not field.is_required()
 
 
 def _without(stream: str, line: bytes, empty: Mapping[str, None]) -> Record:
@@ -297,10 +299,10 @@ def _stream_of(model: type[Record]) -> str:
     return next(stream for stream, m in STREAMS.items() if m is model)
 
 
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
+def _sentence(errors: Sequence[ErrorDetails]) -> str:
+    first = errors[0]
     where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first["type"] == "missing":
         return f"{where}: missing{more}"
     given = "" if first["type"] == "json_invalid" else f", given {str(first['input'])[:60]!r}"

@@ -159,6 +159,7 @@ class _Template:
         like = np.zeros(len(starts), dtype=bool)
         differing = np.zeros_like(self.line)
         texts: list[list[Bytes]] = [[] for _ in self.values]
+        line = self.line.view(np.uint8)
         # The last line may have no whole window.
         size, end = _BLOCK_BYTES // self.line.nbytes, np.count_nonzero(starts < len(windows))
         for block in (slice(at, min(at + size, end)) for at in range(0, end, size)):
@@ -170,9 +171,10 @@ class _Template:
                 like[block] = own = np.bitwise_or.reduce(differs & self.fixed, axis=1) == 0
                 lines, anywhere = lines[own], np.bitwise_or.reduce(differs[own], axis=0)
             differing |= anywhere
+            varies, same = anywhere.view(np.uint8) != 0, np.broadcast_to(line, lines.shape)
             for value, parts in zip(self.values, texts, strict=True):
-                parts.append(lines[:, value.place].copy())
-        varies, line = differing.view(np.uint8) != 0, self.line.view(np.uint8)
+                parts.append(lines[:, value.place].copy() if varies[value.place].any() else same[:, value.place])
+        varies = differing.view(np.uint8) != 0
         return like, [
             np.concatenate(parts) if varies[value.place].any() else line[np.newaxis, value.place]
             for value, parts in zip(self.values, texts, strict=True)

@@ -206,13 +206,27 @@ def _judged(
     created = [manifest.created_at.astimezone(UTC).replace(tzinfo=None) for manifest in accepted if manifest]
     parsed = rows.append_column("repeated", pa.array(seen.again(rows)))
     parsed = parsed.append_column("created_at", pa.array(created, pa.timestamp("us")).take(of))
-    with _registered(con, parsed=parsed):
+    place, places = _places(rows)
+    with _registered(con, parsed=parsed.append_column("place", place), places=places):
         judgement = _in_order(con.sql(judge_sql(stream)).to_arrow_table())
     names = pa.array([segment.name for segment in segments], pa.string())
     rows = rows.append_column("segment", pa.DictionaryArray.from_arrays(of, names))
     for name in ("reason", "local_time"):
         rows = rows.append_column(name, judgement[name])
     return rows
+
+
+def _places(rows: pa.Table) -> tuple[pa.Array, pa.Table]:
+    """The place of each row as a number, and the places: each venue, device and gateway that come together."""
+    names = rows.select(["venue_id", "device_id", "gateway_id"])
+    mixed = np.zeros(len(rows), dtype=np.int64)
+    for texts in (column.combine_chunks() for column in names.columns):
+        mixed = mixed * (len(texts.dictionary) + 1) + texts.indices.fill_null(-1).to_numpy()
+    encoded = pa.array(mixed).dictionary_encode()
+    numbers = np.arange(len(encoded.dictionary))
+    first = np.zeros_like(numbers)
+    first[encoded.indices.to_numpy()[::-1]] = np.arange(len(rows))[::-1]
+    return encoded.indices, names.take(pa.array(first)).append_column("place", pa.array(numbers))
 
 
 @contextmanager
@@ -291,12 +305,10 @@ def _sparse(size: int, at: Integers, values: Sequence[int]) -> pa.Array:
 
 
 def _sparse_texts(size: int, at: Integers, texts: Sequence[str]) -> pa.Array:
-    """An array of texts, which may be more than 2 GiB, that is null except at these positions, which ascend."""
-    octets = [text.encode() for text in texts]
-    lengths, told = np.zeros(size + 1, dtype=np.int64), np.zeros(size, dtype=bool)
-    lengths[at + 1], told[at] = [len(text) for text in octets], True
-    parts = np.packbits(told, bitorder="little"), np.cumsum(lengths), b"".join(octets)
-    return pa.Array.from_buffers(pa.large_string(), size, [*map(pa.py_buffer, parts)])
+    """An array of texts, which may be more than 2 GiB, that is null except at these positions."""
+    which, null = np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool)
+    which[at], null[at] = np.arange(len(at)), False
+    return pa.array(texts, pa.large_string()).take(pa.array(which, mask=null))
 
 
 def _with_evidence(judged: pa.Table, lines: Lines, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

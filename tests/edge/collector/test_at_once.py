@@ -157,10 +157,10 @@ def test_what_is_no_request_ends_the_connection() -> None:
 
 
 def test_who_goes_on_asking_is_heard_and_who_stops_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving._Impatient, "header_seconds", 0.5)
+    monkeypatch.setattr(serving._Impatient, "header_seconds", 1.5)
 
     async def do(line: Line) -> None:
-        asked_until = asyncio.get_running_loop().time() + 1.0
+        asked_until = asyncio.get_running_loop().time() + 2.5
         while asyncio.get_running_loop().time() < asked_until:
             assert await line.ask(post(b"a")) == [(200, b'"at once: a"')]
         async with asyncio.timeout(10):
