@@ -56,6 +56,7 @@ _STEP: Final = 1.0
 _CLOCK_EVERY: Final = 5.0
 _SPOOL_EVERY: Final = 5.0
 _OPTED_OUT_EVERY: Final = 5.0
+_NO_TIME_SOURCE: Final = "the clock follows no time source; records wait for one, at most a day"
 _DAMAGED: Final = "spool damaged"
 _LAST_WORDS: Final = 10.0
 """Seconds that an orderly stop gives the shipper to empty the spool, as long as something is confirmed."""
@@ -280,7 +281,9 @@ class Collector:
         if synced:
             self.tally.alarms.pop("clock", None)
         else:
-            self.tally.alarms["clock"] = "the clock follows no time source; records wait for one, at most a day"
+            if "clock" not in self.tally.alarms:
+                _log.warning("%s", _NO_TIME_SOURCE)  # or whoever watches wonders why nothing lands
+            self.tally.alarms["clock"] = _NO_TIME_SOURCE
         self._watch_landing()
         step = offset - self._offset
         if abs(step) >= _STEP:

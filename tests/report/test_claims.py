@@ -116,8 +116,19 @@ def test_the_drawn_funnel_claims_no_more(writable: Database) -> None:
     writable.execute(f"UPDATE {ROWS} SET pv = pf_entrance + 1, gmv_anonymous = 1")
     drawn = funnel.picture(writable.sql(f"FROM {ROWS} WHERE event_date = '{LAST}'").to_arrow_table())
     assert drawn.count("(more than above: people were missed)") == 2
-    assert "known people paid" in drawn
-    assert "of it anonymous" in drawn
+    titles = re.findall(r'font-weight="bold"[^>]*>([^<]*)<', drawn)
+    assert "known people paid" in " ".join(titles)
+    assert "of it anonymous" in " ".join(titles)
+
+
+def test_a_long_title_of_the_drawn_funnel_goes_on_in_a_second_line(writable: Database) -> None:
+    writable.execute(f"UPDATE {ROWS} SET gmv_anonymous = 1, venue_id = venue_id || '_hall_of_the_western_gate'")
+    drawn = funnel.picture(writable.sql(f"FROM {ROWS} WHERE event_date = '{LAST}'").to_arrow_table())
+    titles = re.findall(r'y="([\d.]+)"[^>]*font-weight="bold"[^>]*>([^<]*)<', drawn)
+    assert len(titles) == 4
+    assert len({y for y, _ in titles}) == 4
+    width = float(re.search(r'<svg[^>]* width="(\d+)"', drawn)[1])
+    assert max(len(words) for _, words in titles) * 8.1 < width - 24, "bold, at 14 pixels"
 
 
 def test_one_comparable_day_is_named_and_not_called_usual(writable: Database) -> None:

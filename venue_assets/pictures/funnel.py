@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 from typing import Any, Final
 
 import pyarrow as pa
 
 from venue_assets.pictures.colours import DEEP, GREY, SKY, VERMILION
-from venue_assets.pictures.svg import box, drawing, line, text
+from venue_assets.pictures.svg import CHARACTER, LINE, box, drawing, line, text
 from venue_assets.semantic_layer.metrics import registry
 
 _STAGES: Final = (
@@ -26,6 +27,9 @@ _NUMBERS: Final = 290
 _BAR: Final = 22
 _STEP: Final = 30
 _TITLE: Final = 14
+_WIDTH: Final = 2 * _MARGIN + _NAMES + _BARS + _NUMBERS
+_WORDS: Final = int((_WIDTH - 2 * _MARGIN) / (CHARACTER * _TITLE / 12 + 0.4))
+"""Characters on a line of a title, which is bold."""
 
 
 def picture(rows: pa.Table, _con: object = None) -> str:
@@ -33,18 +37,22 @@ def picture(rows: pa.Table, _con: object = None) -> str:
     shapes: list[str] = []
     top = float(_MARGIN)
     for row in rows.to_pylist():
+        title = wrap(_finding(row), _WORDS)
+        for words in title:
+            shapes.append(text(_MARGIN, top + 6, words, anchor="start", bold=True, size=_TITLE))
+            top += LINE + 2
+        top -= LINE + 2  # the funnel leaves room for one line
         shapes += _funnel(row, top)
         top += _STEP * (len(_STAGES) + 1) + _MARGIN
     if not shapes:
         shapes.append(text(_MARGIN, top + 8, "No venue has landed anything yet.", anchor="start"))
         top += 2 * _MARGIN
-    return drawing(2 * _MARGIN + _NAMES + _BARS + _NUMBERS, top, shapes)
+    return drawing(_WIDTH, top, shapes)
 
 
 def _funnel(row: Mapping[str, Any], top: float) -> Iterator[str]:
     """Each stage as a part of the largest one, with its number and how many that is per 100 of the stage before."""
     left, labels = _MARGIN + _NAMES, registry().metrics
-    yield text(_MARGIN, top + 6, _finding(row), anchor="start", bold=True, size=_TITLE)
     largest = max((row[name] for name, _ in _STAGES if row[name]), default=1)
     before = None
     for n, (name, colour) in enumerate(_STAGES, start=1):

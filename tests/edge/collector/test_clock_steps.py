@@ -153,7 +153,9 @@ def test_what_came_before_the_sync_is_dated_right_by_it(box: Box) -> None:
     assert value > 55 * 365 * 86_400_000
 
 
-def test_without_a_sync_records_go_some_time_later_marked(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_sync_records_go_some_time_later_marked(
+    box: Box, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("edge_collector.spool.seal.WAIT_FOR_SYNC", timedelta(minutes=5))  # a day, outside tests
     clock = VirtualClock(NOON, synced=False)
 
@@ -167,6 +169,8 @@ def test_without_a_sync_records_go_some_time_later_marked(box: Box, monkeypatch:
     work(box, clock, talk)
     assert {r["clock"] for r in box.landed("face_visits")} == {"unsynced"}
     assert sum(n for _, _, n in intervals(box)) == 2
+    said = "the clock follows no time source; records wait for one, at most a day"
+    assert caplog.messages.count(said) == 1  # whoever watches need not wonder why nothing lands
 
 
 def test_a_clock_in_another_year_makes_nobody_forget(box: Box) -> None:
