@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -156,7 +156,14 @@ def simulate(
         def progress(share: float, truth: Truth) -> None:
             bar.update(task, completed=share, description=f"{truth.made['people']} people have walked through the hall")
 
-        outcome = asyncio.run(simulated(gateway, target(gateway), seconds=seconds, seed=seed, progress=progress))
+        try:
+            outcome = asyncio.run(simulated(gateway, target(gateway), seconds=seconds, seed=seed, progress=progress))
+        except (TimeoutError, ExceptionGroup) as error:  # whichever of the walkers and devices waited in vain
+            first = next(_each(error))
+            if not isinstance(first, TimeoutError):
+                raise
+            problem(f"the hall stands still: {first}; run it again while this machine has less to do")
+            raise typer.Exit(1) from None
     shown = Table("", "walkers made", "captured", "landed", "refused", "", show_edge=False, header_style="bold")
     for line in outcome.lines:
         mark = "[green]balances[/]" if line.balances else "[red]does not balance[/]"
@@ -171,6 +178,15 @@ def simulate(
     if out:
         console.print(f"everything lies in {out}; VENUE_DATA={out} venue ui makes tables of it")
     raise typer.Exit(0 if outcome.balances else 1)
+
+
+def _each(error: Exception) -> Iterator[Exception]:
+    """The errors of a group, or the one error."""
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _each(inner)
+    else:
+        yield error
 
 
 @app.command()

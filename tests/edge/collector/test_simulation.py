@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_collector.cli import main
 from edge_collector.landing_target import target
 from edge_collector.testing import simulation
 from edge_collector.testing.simulation import Line, Outcome
@@ -45,6 +46,22 @@ def test_a_run_balances_however_seldom_sensors_are_heard(tmp_path: Path, monkeyp
             simulation.simulate(gateway, target(gateway), seconds=3, seed=seed, progress=lambda *_: None)
         )
         assert outcome.balances, outcome.lines
+
+
+@pytest.mark.parametrize("patience", [0.0, 3.0], ids=["nobody is heard", "a restart"])
+def test_a_hall_that_stands_still_is_told_in_a_sentence(
+    patience: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(simulation, "_PATIENCE", patience)
+    monkeypatch.setattr(simulation._Hall, "_is_believed", lambda *_: False)
+    monkeypatch.setattr(sys, "argv", ["edge-collector", "simulate", "--seconds", "4"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert f"error: the hall stands still: after {patience:g} s" in said
+    assert "run it again while this machine has less to do" in said
+    assert "Traceback" not in said
 
 
 def test_a_table_that_does_not_balance_is_told() -> None:
