@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -159,7 +159,9 @@ def simulate(
         try:
             outcome = asyncio.run(simulated(gateway, target(gateway), seconds=seconds, seed=seed, progress=progress))
         except (TimeoutError, ExceptionGroup) as error:  # whichever of the walkers and devices waited in vain
-            first = next(_each(error))
+            first: Exception = error
+            while isinstance(first, ExceptionGroup):
+                first = first.exceptions[0]
             if not isinstance(first, TimeoutError):
                 raise
             problem(f"the hall stands still: {first}; run it again while this machine has less to do")
@@ -178,15 +180,6 @@ def simulate(
     if out:
         console.print(f"everything lies in {out}; VENUE_DATA={out} venue ui makes tables of it")
     raise typer.Exit(0 if outcome.balances else 1)
-
-
-def _each(error: Exception) -> Iterator[Exception]:
-    """The errors of a group, or the one error."""
-    if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from _each(inner)
-    else:
-        yield error
 
 
 @app.command()

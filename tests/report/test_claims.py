@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
+from types import ModuleType
 
 import duckdb
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from tests.report.conftest import LAST, cards, section, usual_tuesdays, words_of
 from tests.report.test_looks import grown
 from venue_assets.dictionary.questions import questions
-from venue_assets.pictures import funnel
+from venue_assets.pictures import funnel, hours
 from venue_assets.report import render
 from venue_assets.report.figures import Asker
 from venue_assets.report.people import occupancy
@@ -121,12 +122,14 @@ def test_the_drawn_funnel_claims_no_more(writable: Database) -> None:
     assert "of it anonymous" in " ".join(titles)
 
 
-def test_a_long_title_of_the_drawn_funnel_goes_on_in_a_second_line(writable: Database) -> None:
-    writable.execute(f"UPDATE {ROWS} SET gmv_anonymous = 1, venue_id = venue_id || '_hall_of_the_western_gate'")
-    drawn = funnel.picture(writable.sql(f"FROM {ROWS} WHERE event_date = '{LAST}'").to_arrow_table())
+@pytest.mark.parametrize(("drawing", "table"), [(funnel, "primary_metrics"), (hours, "hourly_metrics")])
+def test_a_long_title_of_a_picture_goes_on_in_a_second_line(
+    drawing: ModuleType, table: str, writable: Database
+) -> None:
+    named = f"SELECT * REPLACE (venue_id || '_hall_of_the_people_at_the_western_gate' AS venue_id) FROM metrics.{table}"
+    drawn = drawing.picture(writable.sql(f"{named} WHERE event_date = '{LAST}' ORDER BY venue_id").to_arrow_table())
     titles = re.findall(r'y="([\d.]+)"[^>]*font-weight="bold"[^>]*>([^<]*)<', drawn)
-    assert len(titles) == 4
-    assert len({y for y, _ in titles}) == 4
+    assert len(titles) == len({y for y, _ in titles}) == 4
     width = float(re.search(r'<svg[^>]* width="(\d+)"', drawn)[1])
     assert max(len(words) for _, words in titles) * 8.1 < width - 24, "bold, at 14 pixels"
 

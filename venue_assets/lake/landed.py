@@ -52,6 +52,8 @@ from venue_assets.tables.raw.judge import judge_sql, parse_sql
 _BATCH_BYTES: Final = 24 * 1024**2
 """Unpacked bytes that are judged at once: bounds memory."""
 
+_TEXTS: Final = pa.large_string()
+"""Of these an Arrow array may hold more than 2 GiB."""
 _EVIDENCE_BYTES: Final = 4096
 _EVIDENCE_ROWS: Final = 122_880
 """Rows whose evidence is held together: an Arrow array of texts cannot hold more than 2 GiB, thrice as much as the
@@ -175,7 +177,7 @@ def _parsed(con: duckdb.DuckDBPyConnection, lines: Lines, stream: str) -> pa.Tab
     tables.append(rest.select(schema.names).cast(schema).append_column("n", rest["n"]))
     rows = _in_order(pa.concat_tables(tables).unify_dictionaries())
     told = others[np.fromiter(problems, dtype=np.int64)]
-    return rows.append_column("problem", _sparse_texts(len(rows), told, [*problems.values()]))
+    return rows.append_column("problem", _sparse(len(rows), told, pa.array([*problems.values()], _TEXTS)))
 
 
 def _canonical(stream: str, lines: Lines) -> tuple[pl.Series, dict[int, str]]:
@@ -297,18 +299,11 @@ def _proven(stream: str, text: pl.Series) -> pl.Series:
     return proven & (text.str.len_bytes() <= MAX_LINE_BYTES)
 
 
-def _sparse(size: int, at: Integers, values: Sequence[int]) -> pa.Array:
-    """An array of integers that is null except at these positions."""
-    filled, null = np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool)
-    filled[at], null[at] = values, False
-    return pa.array(filled, mask=null)
-
-
-def _sparse_texts(size: int, at: Integers, texts: Sequence[str]) -> pa.Array:
-    """An array of texts, which may be more than 2 GiB, that is null except at these positions."""
+def _sparse(size: int, at: Integers, values: pa.Array) -> pa.Array:
+    """An array that is null except at these positions."""
     which, null = np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool)
     which[at], null[at] = np.arange(len(at)), False
-    return pa.array(texts, pa.large_string()).take(pa.array(which, mask=null))
+    return values.take(pa.array(which, mask=null))
 
 
 def _with_evidence(judged: pa.Table, lines: Lines, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -319,8 +314,11 @@ def _with_evidence(judged: pa.Table, lines: Lines, schema: pa.Schema) -> Iterato
         bad = np.flatnonzero(rows["reason"].is_valid().to_numpy())
         evidence = lines.each(start + bad)
         texts = [line[:_EVIDENCE_BYTES].decode("utf-8", "replace") for line in evidence]
-        rows = rows.append_column("text", _sparse_texts(len(rows), bad, texts))
-        rows = rows.append_column("text_bytes", _sparse(len(rows), bad, [len(line) for line in evidence]))
         digests = [hashlib.sha256(line).hexdigest() for line in evidence]
-        rows = rows.append_column("text_sha256", _sparse_texts(len(rows), bad, digests))
+        for name, values in (
+            ("text", pa.array(texts, _TEXTS)),
+            ("text_bytes", pa.array([len(line) for line in evidence], pa.int64())),
+            ("text_sha256", pa.array(digests, _TEXTS)),
+        ):
+            rows = rows.append_column(name, _sparse(len(rows), bad, values))
         yield from rows.select(schema.names).cast(schema).to_batches()

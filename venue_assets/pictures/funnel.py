@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from textwrap import wrap
 from typing import Any, Final
 
 import pyarrow as pa
 
 from venue_assets.pictures.colours import DEEP, GREY, SKY, VERMILION
-from venue_assets.pictures.svg import CHARACTER, LINE, box, drawing, line, text
+from venue_assets.pictures.svg import box, drawing, line, text, titled
 from venue_assets.semantic_layer.metrics import registry
 
 _STAGES: Final = (
@@ -26,10 +25,8 @@ _BARS: Final = 360
 _NUMBERS: Final = 290
 _BAR: Final = 22
 _STEP: Final = 30
-_TITLE: Final = 14
-_WIDTH: Final = 2 * _MARGIN + _NAMES + _BARS + _NUMBERS
-_WORDS: Final = int((_WIDTH - 2 * _MARGIN) / (CHARACTER * _TITLE / 12 + 0.4))
-"""Characters on a line of a title, which is bold."""
+_WIDTH: Final = _NAMES + _BARS + _NUMBERS
+"""Between the margins."""
 
 
 def picture(rows: pa.Table, _con: object = None) -> str:
@@ -37,17 +34,14 @@ def picture(rows: pa.Table, _con: object = None) -> str:
     shapes: list[str] = []
     top = float(_MARGIN)
     for row in rows.to_pylist():
-        title = wrap(_finding(row), _WORDS)
-        for words in title:
-            shapes.append(text(_MARGIN, top + 6, words, anchor="start", bold=True, size=_TITLE))
-            top += LINE + 2
-        top -= LINE + 2  # the funnel leaves room for one line
-        shapes += _funnel(row, top)
+        title, lower = titled(_MARGIN, top + 6, _finding(row), _WIDTH)
+        top += lower
+        shapes += (*title, *_funnel(row, top))
         top += _STEP * (len(_STAGES) + 1) + _MARGIN
     if not shapes:
         shapes.append(text(_MARGIN, top + 8, "No venue has landed anything yet.", anchor="start"))
         top += 2 * _MARGIN
-    return drawing(_WIDTH, top, shapes)
+    return drawing(2 * _MARGIN + _WIDTH, top, shapes)
 
 
 def _funnel(row: Mapping[str, Any], top: float) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from venue_assets.pictures.colours import DEEP, GREY, SKY
-from venue_assets.pictures.svg import area, box, drawing, line, text
+from venue_assets.pictures.svg import TITLE, area, box, drawing, line, text, titled
 from venue_assets.semantic_layer.metrics import registry
 
 _SERIES: Final = (("pf_range", GREY, 18), ("pf_entrance", SKY, 12), ("pv", DEEP, 6))
@@ -22,7 +22,6 @@ _MARGIN: Final = 24
 _AXIS: Final = 46
 _STEP: Final = 22
 _HIGH: Final = 120
-_TITLE: Final = 14
 _BELOW: Final = 58
 """For the hours, and up to the next chart."""
 
@@ -31,24 +30,26 @@ def picture(rows: pa.Table, _con: object = None) -> str:
     """Charts below each other, one per venue."""
     shapes: list[str] = []
     top = float(_MARGIN)
-    for venue_id, hours in groupby(rows.to_pylist(), lambda row: row["venue_id"]):
-        shapes += _chart(venue_id, list(hours), top)
-        top += _HIGH + _BELOW + 2 * _TITLE + 20
+    for venue_id, of_venue in groupby(rows.to_pylist(), lambda row: row["venue_id"]):
+        hours = list(of_venue)
+        title, lower = titled(_MARGIN, top + 6, f"{venue_id}: {_finding(hours)}", _AXIS + 24 * _STEP)
+        top += lower
+        shapes += (*title, *_chart(hours, top))
+        top += _HIGH + _BELOW + 2 * TITLE + 20
     if not shapes:
         shapes.append(text(_MARGIN, top + 8, "No venue has landed anything yet.", anchor="start"))
         top += _MARGIN
     return drawing(2 * _MARGIN + _AXIS + 24 * _STEP, top, shapes)
 
 
-def _chart(venue_id: str, hours: Sequence[Mapping[str, Any]], top: float) -> Iterator[str]:
-    yield text(_MARGIN, top + 6, f"{venue_id}: {_finding(hours)}", anchor="start", bold=True, size=_TITLE)
+def _chart(hours: Sequence[Mapping[str, Any]], top: float) -> Iterator[str]:
     x = _MARGIN + _AXIS
     for name, colour, _ in _SERIES:
         label = registry()[name].label.en
         yield box(x, top + 18, 12, 12, colour, stroke="none")
         yield text(x + 18, top + 28, label, anchor="start")
         x += 40 + 7 * len(label)
-    top += 2 * _TITLE + 16
+    top += 2 * TITLE + 16
     bottom, left = top + _HIGH, _MARGIN + _AXIS
     scale = _round_up(max((row[name] or 0 for row in hours for name, _, _ in _SERIES), default=0))
     for part in (0.0, 0.5, 1.0):

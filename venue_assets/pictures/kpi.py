@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from venue_assets.pictures.colours import BLUE
-from venue_assets.pictures.svg import LINE, area, curve, dot, drawing, line, text
+from venue_assets.pictures.svg import LINE, TITLE, area, curve, dot, drawing, line, text, titled
 from venue_assets.semantic_layer.metrics import registry
 
 _FIGURES: Final = ("gmv", "arpu", "arppu", "repurchase_rate")
@@ -26,7 +26,8 @@ _WIDE: Final = 190
 """Of a chart."""
 _HIGH: Final = 80
 _GAP: Final = 28
-_TITLE: Final = 14
+_WIDTH: Final = len(_FIGURES) * (_WIDE + _GAP) - _GAP
+"""Between the margins."""
 _HEADS: Final = 62
 """For the title of a row, and name and value of its charts."""
 _DATES: Final = 46
@@ -75,7 +76,10 @@ def picture(rows: pa.Table, con: duckdb.DuckDBPyConnection) -> str:
     shapes: list[str] = []
     top = float(_MARGIN)
     for row in rows.to_pylist():
-        shapes += _row(row, over_dates(con, row["venue_id"], row["first_date"]), top)
+        dates = over_dates(con, row["venue_id"], row["first_date"])
+        title, lower = titled(_MARGIN, top + 6, _title(row, dates), _WIDTH)
+        top += lower
+        shapes += (*title, *_row(row, dates, top))
         top += _HEADS + _HIGH + _DATES
     if shapes:
         for note in (_NOTE, _WITHOUT) if any(_SHADE in shape for shape in shapes) else (_NOTE,):
@@ -83,7 +87,7 @@ def picture(rows: pa.Table, con: duckdb.DuckDBPyConnection) -> str:
             top += LINE
     else:
         shapes.append(text(_MARGIN, top + 8, "No venue has landed anything yet.", anchor="start"))
-    return drawing(2 * _MARGIN + len(_FIGURES) * (_WIDE + _GAP) - _GAP, top + _MARGIN, shapes)
+    return drawing(2 * _MARGIN + _WIDTH, top + _MARGIN, shapes)
 
 
 def over_dates(con: duckdb.DuckDBPyConnection, venue_id: str, first: date) -> list[dict[str, Any]]:
@@ -95,18 +99,24 @@ def over_dates(con: duckdb.DuckDBPyConnection, venue_id: str, first: date) -> li
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def _row(row: Mapping[str, Any], dates: Sequence[Mapping[str, Any]], top: float) -> Iterator[str]:
+def _title(row: Mapping[str, Any], dates: Sequence[Mapping[str, Any]]) -> str:
     window = _WINDOWS.get(row["window_name"], row["window_name"])
     title = f"{row['venue_id']}, {window}, from {_day(row['first_date'])}: figures of {row['dates']} dates"
-    if without := sum(not at["recorded"] for at in dates):
-        title += f", {without} of them without records"
-    yield text(_MARGIN, top + 6, title, anchor="start", bold=True, size=_TITLE)
+    without = _without_records(dates)
+    return f"{title}, {without} of them without records" if without else title
+
+
+def _without_records(dates: Sequence[Mapping[str, Any]]) -> int:
+    return sum(not at["recorded"] for at in dates)
+
+
+def _row(row: Mapping[str, Any], dates: Sequence[Mapping[str, Any]], top: float) -> Iterator[str]:
     for n, name in enumerate(_FIGURES):
         left = _MARGIN + n * (_WIDE + _GAP)
         unit = "" if name == "repurchase_rate" else f" {row['currency']}"
         yield text(left, top + 30, registry()[name].label.en, anchor="start", fill=_QUIET)
-        yield text(left, top + 48, _written(name, row[name], unit), anchor="start", bold=True, size=_TITLE)
-        if without:
+        yield text(left, top + 48, _written(name, row[name], unit), anchor="start", bold=True, size=TITLE)
+        if _without_records(dates):
             step = _WIDE / len(dates)
             shaded = (n for n, at in enumerate(dates) if not at["recorded"])
             yield area([(left + n * step, top + _HEADS, step, _HIGH) for n in shaded], _SHADE)

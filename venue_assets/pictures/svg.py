@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Final
 from xml.sax.saxutils import escape
 
 CHARACTER: Final = 6.7
 """Width of a character of the font at its size, in pixels, on the generous side."""
 LINE: Final = 16
+TITLE: Final = 14
+"""Size of a title's font."""
+_BOLD: Final = 1.08
+"""How much wider than others bold characters are."""
 
 
 def drawing(width: float, height: float, shapes: Iterable[str]) -> str:
@@ -58,6 +63,14 @@ def text(
     """One line of text; `y` is its base line."""
     style = (' font-weight="bold"' if bold else "") + (f' font-size="{size}"' if size != 12 else "")
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style} fill="{fill}">{escape(_legal(words))}</text>'
+
+
+def titled(x: float, y: float, words: str, width: float) -> tuple[list[str], float]:
+    """A title in as many lines as it takes, from the base line of the first one; and how far down the last one is."""
+    lines = wrap(words, int(width / (CHARACTER * _BOLD * TITLE / 12)))
+    apart = TITLE + 4
+    shapes = [text(x, y + n * apart, line, anchor="start", bold=True, size=TITLE) for n, line in enumerate(lines)]
+    return shapes, (len(lines) - 1) * apart
 
 
 def on_white(x: float, y: float, words: str) -> str:
